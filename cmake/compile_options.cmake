@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# Language level, optimisation, warnings and sanitizers of the host code.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+# Assertions are part of the product: a checker that goes on after a broken invariant proves nothing.
+# So Release is -O2 without the -DNDEBUG that CMake would add.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2" CACHE STRING "Flags of a Release build (assertions on)" FORCE)
+
+add_library(shootdown_options INTERFACE)
+target_include_directories(shootdown_options INTERFACE "${PROJECT_SOURCE_DIR}")
+target_compile_options(shootdown_options INTERFACE -Wall -Wextra -Wpedantic)
+
+if(SHOOTDOWN_SANITIZE)
+  set(sanitizer_flags -fsanitize=${SHOOTDOWN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # -O1: a sanitizer build that takes longer than the tests themselves would not be run.
+  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1" CACHE STRING "Flags of a sanitizer build (assertions on)" FORCE)
+  target_compile_options(shootdown_options INTERFACE ${sanitizer_flags})
+  target_link_options(shootdown_options INTERFACE ${sanitizer_flags})
+  target_compile_definitions(shootdown_options INTERFACE SHOOTDOWN_SANITIZED _GLIBCXX_ASSERTIONS)
+else()
+  # Not with sanitizers: their instrumentation gives g++ 12 false alarms of -Wmaybe-uninitialized and kin.
+  target_compile_options(shootdown_options INTERFACE -Werror)
+endif()
+
+find_program(SHOOTDOWN_CCACHE ccache)
+if(SHOOTDOWN_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${SHOOTDOWN_CCACHE}")
+endif()
