@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// Where physical memory and its struct pages appear in the kernel half. Arithmetic only.
+#pragma once
+
+#include "vmsa/descriptor.hpp"
+#include "vmsa/layout.hpp"
+
+namespace shootdown::mm {
+
+using vmsa::Descriptor;
+using vmsa::Level;
+using vmsa::PhysAddr;
+using vmsa::PhysRange;
+using vmsa::Regime;
+using vmsa::VirtAddr;
+using vmsa::VirtRange;
+
+/// The kernel's address layout and the physical address at the start of its linear map (memstart_addr).
+struct MemoryMap {
+  vmsa::Layout layout;
+  PhysAddr memstart;
+
+  constexpr VirtAddr phys_to_virt(PhysAddr pa) const { return layout.linear.start + (pa - memstart); }
+  constexpr VirtRange linear(PhysRange range) const {
+    return {phys_to_virt(range.start), phys_to_virt(range.end)};
+  }
+  /// The struct pages of a range of memory.
+  constexpr VirtRange vmemmap(const Regime& r, PhysRange range) const {
+    auto page = [&](PhysAddr pa) {
+      return layout.vmemmap.start + ((pa - memstart) >> r.page_shift << r.struct_page_shift);
+    };
+    return {page(range.start), page(range.end)};
+  }
+};
+
+/// The end of the entry at `level` that holds `va`, or the end of the range if that comes first.
+constexpr VirtAddr entry_end(const Regime& r, Level level, VirtAddr va, VirtAddr end) {
+  const VirtAddr next = va.align_down(r.span(level)) + r.span(level);
+  return next - 1 < end - 1 ? next : end;  // an end of 0 is the top of the address space
+}
+
+}  // namespace shootdown::mm
