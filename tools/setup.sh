@@ -16,6 +16,7 @@ setup_test_packages=(
 )
 # `audit` needs the plugin interface of this QEMU; `check` and `boot` work with older ones.
 setup_qemu_wanted=1:10.0
+setup_sources_dir=/etc/apt/sources.list.d
 
 say() { printf 'shootdown: %s\n' "$*" >&2; }
 
@@ -148,7 +149,7 @@ setup_install_qemu() {
 # shellcheck disable=SC2016  # apt expands the formats, not the shell
 setup_backports() {
   local suite=$1 release=${1%-backports} entry file index stanza
-  local ours=/etc/apt/sources.list.d/shootdown-backports
+  local ours=$setup_sources_dir/shootdown-backports
   apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' | grep -qx -- "$suite" && return 0
   entry=$(apt-get indextargets --format '$(SOURCESENTRY)' 'Created-By: Packages' "Codename: $release" \
     'Component: main' | head -n 1)
@@ -172,8 +173,8 @@ setup_backports() {
   printf '%s\n' "# Added by shootdown's set-up for a newer QEMU; may be removed." "$stanza" |
     "${setup_sudo[@]}" tee "$ours" >/dev/null || return 1
   # Only this source: the others have just been read. A source that cannot be read must not stay behind.
-  setup_apt update -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=/dev/null \
-    -o "Dir::Etc::sourcelist=$ours" -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any && return 0
+  setup_apt update -o "Dir::Etc::sourcelist=$ours" -o Dir::Etc::sourceparts=/dev/null \
+    -o APT::Get::List-Cleanup=0 -o APT::Update::Error-Mode=any && return 0
   "${setup_sudo[@]}" rm -f "$ours"
   return 1
 }
