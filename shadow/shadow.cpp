@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// How entries come, are doomed, and go.
+#include "shadow/shadow.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+namespace shootdown::shadow {
+namespace {
+
+auto key(const Entry& e) { return std::tie(e.place, e.slot, e.value); }
+
+struct ByKey {
+  bool operator()(const Entry& a, const Entry& b) const { return key(a) < key(b); }
+};
+
+/// The first entry whose range may reach `va`: entries of one level have one size and are aligned to it.
+struct StartsBefore {
+  bool operator()(const Entry& e, VirtAddr va) const { return e.place.va < va; }
+};
+
+Outcome outcome_of(vmsa::Miss miss) {
+  switch (miss) {
+    case vmsa::Miss::none: return Outcome::doomed;
+    case vmsa::Miss::address: return Outcome::address;
+    case vmsa::Miss::last_level: return Outcome::last_level;
+    case vmsa::Miss::asid: return Outcome::asid;
+    case vmsa::Miss::level_hint: return Outcome::level_hint;
+    case vmsa::Miss::granule: return Outcome::granule;
+    case vmsa::Miss::unpredictable: return Outcome::level_hint;
+  }
+  return Outcome::address;
+}
+
+/// The kernel half: addresses whose top bit is set (TTBR1).
+bool is_kernel(VirtAddr va) { return va.value >> 63 != 0; }
+
+bool completes(machine::Dsb kind, const Doom& d) {
+  return kind == machine::Dsb::ish || (kind == machine::Dsb::nsh && !d.broadcast);
+}
+
+}  // namespace
+
+bool Shadow::empty() const {
+  return std::all_of(levels_.begin(), levels_.end(), [](const Entries& e) { return e.empty(); });
+}
+
+std::size_t Shadow::size() const {
+  std::size_t n = 0;
+  for (const Entries& e : levels_) n += e.size();
+  return n;
+}
+
+Entry* Shadow::find(const Place& place, PhysAddr slot, Descriptor value) {
+  const Entry probe{place, slot, value, {}, {}, {}};
+  Entries& entries = at(place.level);
+  auto it = std::lower_bound(entries.begin(), entries.end(), probe, ByKey{});
+  return it != entries.end() && it->same_value(probe) ? &*it : nullptr;
+}
+
+void Shadow::insert(Entry e) {
+  for (const Doom& d : e.dooms) issuers_ |= CpuSet::one(d.issuer).bits;
+  issuers_ |= e.unsynchronised.bits;
+  Entries& entries = at(e.place.level);
+  auto it = std::lower_bound(entries.begin(), entries.end(), e, ByKey{});
+  entries.insert(it, std::move(e));
+}
+
+// A value that goes stale again is held afresh: invalidations issued before do not concern it.
+void Shadow::make_stale(const Place& place, PhysAddr slot, Descriptor value, CpuSet holders) {
+  if (!cacheable(place.level, value) || holders.empty()) return;
+  if (Entry* e = find(place, slot, value)) {
+    e->holders = e->holders | holders;
+    e->unsynchronised = e->unsynchronised - holders;
+    for (Doom& d : e->dooms) d.cpus = d.cpus - holders;
+    std::erase_if(e->dooms, [](const Doom& d) { return d.cpus.empty(); });
+    return;
+  }
+  insert({place, slot, value, holders, {}, {}});
+}
+
+void Shadow::make_current(const Place& place, PhysAddr slot, Descriptor value) {
+  Entries& entries = at(place.level);
+  if (Entry* e = find(place, slot, value)) entries.erase(entries.begin() + (e - entries.data()));
+}
+
+void Shadow::store_linked(const TableMemory& memory, const Place& place, PhysAddr slot, Descriptor old,
+                          Descriptor now) {
+  if (old == now) return;
+  make_stale(place, slot, old, cpus_);
+  if (old.is_table(place.level))
+    for_each_below(regime_, memory, table_of(regime_, place, old), place.asid,
+                   [&](const Place& p, PhysAddr s, Descriptor d) { make_stale(p, s, d, cpus_); });
+  make_current(place, slot, now);
+  if (now.is_table(place.level))
+    for_each_below(regime_, memory, table_of(regime_, place, now), place.asid,
+                   [&](const Place& p, PhysAddr s, Descriptor d) { make_current(p, s, d); });
+}
+
+void Shadow::store_unlinked(const TableMemory& memory, PhysAddr slot, Descriptor now) {
+  const PhysAddr page = slot.align_down(regime_.page_size());
+  std::vector<Entry> born;
+  for_each_stale_table(memory, [&](const TableAt& t, CpuSet holders, const Entry& through) {
+    if (t.page != page) return;
+    const std::uint64_t index = (slot - page) / sizeof(Descriptor);
+    const Place place{t.level, t.va + index * regime_.span(t.level), through.place.asid};
+    born.push_back({place, slot, now, holders, {}, {}});
+    if (now.is_table(t.level))
+      for_each_below(regime_, memory, table_of(regime_, place, now), place.asid,
+                     [&](const Place& p, PhysAddr s, Descriptor d) {
+                       born.push_back({p, s, d, holders, {}, {}});
+                     });
+  });
+  for (const Entry& e : born) make_stale(e.place, e.slot, e.value, e.holders);
+}
+
+bool Shadow::group_is_valid(const TableMemory& memory, const Entry& e) const {
+  const unsigned count = regime_.contiguous_count(e.place.level);
+  if (e.is_table() || count == 1) return false;
+  const PhysAddr first = e.slot.align_down(count * sizeof(Descriptor));
+  for (unsigned i = 0; i < count; ++i) {
+    const Descriptor member = memory.read(first + i * sizeof(Descriptor));
+    if (member.is_leaf(e.place.level) && member.contiguous()) return true;
+  }
+  return false;
+}
+
+template <typename Fn>
+void Shadow::visit(VirtRange range, Fn&& fn) {
+  for (int level = -1; level <= 3; ++level) {
+    Entries& entries = at(Level{level});
+    if (entries.empty()) continue;
+    const VirtAddr first = range.start.align_down(regime_.span(Level{level}));
+    for (auto it = std::lower_bound(entries.begin(), entries.end(), first, StartsBefore{});
+         it != entries.end() && it->place.va - 1 < range.end - 1; ++it)
+      fn(*it);
+  }
+}
+
+void Shadow::for_each_in(VirtRange range, const std::function<void(const Entry&)>& fn) const {
+  const_cast<Shadow*>(this)->visit(range, [&](const Entry& e) { fn(e); });
+}
+
+void Shadow::tlbi(const TableMemory& memory, unsigned cpu, const vmsa::Tlbi& op, const Report& report) {
+  const CpuSet scope = op.op.broadcast ? cpus_ : CpuSet::one(cpu);
+  auto judge = [&](Entry& e) {
+    Outcome outcome = outcome_of(vmsa::tlbi_miss(regime_, op, e.cached()));
+    if (outcome == Outcome::doomed && group_is_valid(memory, e)) outcome = Outcome::contiguous;
+    const CpuSet reached = e.holders & scope;
+    if (outcome == Outcome::doomed && !reached.empty()) {
+      const Doom doom{cpu, op.op.broadcast, reached};
+      auto it = std::find_if(e.dooms.begin(), e.dooms.end(), [&](const Doom& d) {
+        return d.issuer == cpu && d.broadcast == op.op.broadcast;
+      });
+      if (it != e.dooms.end()) {
+        it->cpus = it->cpus | reached;
+      } else {
+        e.dooms.insert(std::upper_bound(e.dooms.begin(), e.dooms.end(), doom), doom);
+      }
+      issuers_ |= CpuSet::one(cpu).bits;
+    }
+    if (report && outcome != Outcome::address) {
+      const bool partial = outcome == Outcome::doomed && !(e.holders - scope).empty();
+      report(e, partial ? Outcome::scope : outcome);
+    }
+  };
+  if (op.op.by_va()) {
+    visit(vmsa::tlbi_range(regime_, op), judge);
+  } else {
+    for (Entries& entries : levels_)
+      for (Entry& e : entries) judge(e);
+  }
+}
+
+void Shadow::drop_unheld() {
+  for (Entries& entries : levels_) std::erase_if(entries, [](const Entry& e) { return e.holders.empty(); });
+}
+
+void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
+  if (!CpuSet{issuers_}.contains(cpu) || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
+  const CpuSet self = CpuSet::one(cpu);
+  for (Entries& entries : levels_) {
+    for (Entry& e : entries) {
+      for (const Doom& d : e.dooms) {
+        if (d.issuer != cpu || !completes(kind, d)) continue;
+        const CpuSet issuer = is_kernel(e.place.va) ? d.cpus & self : CpuSet{};
+        e.unsynchronised = e.unsynchronised | issuer;
+        e.holders = e.holders - (d.cpus - issuer);
+      }
+      std::erase_if(e.dooms, [&](const Doom& d) { return d.issuer == cpu && completes(kind, d); });
+      // What one CPU has dropped, another's outstanding operation need not drop again.
+      for (Doom& d : e.dooms) d.cpus = d.cpus & e.holders;
+      std::erase_if(e.dooms, [](const Doom& d) { return d.cpus.empty(); });
+    }
+  }
+  drop_unheld();
+}
+
+void Shadow::isb(unsigned cpu) {
+  if (!CpuSet{issuers_}.contains(cpu)) return;
+  const CpuSet self = CpuSet::one(cpu);
+  for (Entries& entries : levels_) {
+    for (Entry& e : entries) {
+      if (!e.unsynchronised.contains(cpu)) continue;
+      e.unsynchronised = e.unsynchronised - self;
+      e.holders = e.holders - self;
+      for (Doom& d : e.dooms) d.cpus = d.cpus - self;
+      std::erase_if(e.dooms, [](const Doom& d) { return d.cpus.empty(); });
+    }
+  }
+  drop_unheld();
+}
+
+void Shadow::for_each_stale_table(const TableMemory& memory, const StaleTable& fn) const {
+  for (const Entries& entries : levels_) {
+    for (const Entry& e : entries) {
+      if (!e.is_table()) continue;
+      const TableAt top = table_of(regime_, e.place, e.value);
+      fn(top, e.holders, e);
+      for_each_below(regime_, memory, top, e.place.asid, [&](const Place& p, PhysAddr, Descriptor d) {
+        if (d.is_table(p.level)) fn(table_of(regime_, p, d), e.holders, e);
+      });
+    }
+  }
+}
+
+}  // namespace shootdown::shadow
