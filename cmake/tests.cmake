@@ -25,6 +25,10 @@ endfunction()
 
 file(GLOB test_dirs CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}/tests" "${PROJECT_SOURCE_DIR}/tests/*")
 list(REMOVE_ITEM test_dirs fuzz)
+if(SHOOTDOWN_SANITIZE)
+  # Shell scripts and text only: no program of ours that a sanitizer could watch.
+  list(REMOVE_ITEM test_dirs setup tidy)
+endif()
 
 if(SHOOTDOWN_TESTS)
   find_package(GTest REQUIRED)

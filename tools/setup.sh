@@ -125,12 +125,14 @@ setup_candidate() {
   [[ -n $setup_version ]]
 }
 
+setup_release() { (. /etc/os-release && printf %s "${VERSION_CODENAME:-}"); }
+
 # QEMU as this release has it if that is new enough, else from the release's backports, else the old one.
 setup_install_qemu() {
   local state_dir=$1 suite
   setup_candidate qemu-system-arm || setup_fail "no package qemu-system-arm in this machine's apt sources"
   if dpkg --compare-versions "$setup_version" lt "$setup_qemu_wanted"; then
-    suite=$(. /etc/os-release && printf '%s-backports' "${VERSION_CODENAME:-}")
+    suite=$(setup_release)-backports
     say "set-up: QEMU $setup_version is too old for 'audit', taking a newer one from $suite"
     if setup_backports "$suite" && setup_apt install --no-install-recommends -t "$suite" qemu-system-arm &&
       setup_find_missing qemu-system-arm && [[ -n $setup_qemu_version ]] && ! setup_qemu_is_old; then

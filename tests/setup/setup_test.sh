@@ -25,6 +25,7 @@ apt-get() {
     *) echo bookworm ;;
   esac
 }
+setup_release() { echo bookworm; }
 setup_become_root() {
   setup_sudo=()
   ((may_be_root))
