@@ -25,10 +25,15 @@ struct Layout {
 /// The 2019 layout predates FEAT_LPA2: no 52-bit VA with 4K or 16K pages.
 constexpr bool has_layout(const Regime& r, LayoutAge age) { return age == LayoutAge::today || !r.lpa2; }
 
-/// The layout of a real regime.
+/// Linux's VA_BITS_MIN: what a 52-bit kernel falls back to on hardware without 52-bit addresses.
+constexpr unsigned va_bits_min(const Regime& r) {
+  return r.va_bits <= 48 ? r.va_bits : r.page_shift == 14 ? 47 : 48;
+}
+
+/// The layout of a real regime. The linear map ends where the upper half of the *smallest* VA size begins, so
+/// that a kernel that falls back finds everything else where it was linked.
 constexpr Layout layout(const Regime& r, LayoutAge age) {
-  const unsigned min_bits = r.va_bits < 48 ? r.va_bits : 48;
-  const VirtRange linear{r.base(), VirtAddr(~std::uint64_t{0} << (min_bits - 1))};
+  const VirtRange linear{r.base(), VirtAddr(~std::uint64_t{0} << (va_bits_min(r) - 1))};
   const std::uint64_t vmemmap_size = linear.size() >> r.page_shift << r.struct_page_shift;
   if (age == LayoutAge::today) {
     const VirtAddr end(~std::uint64_t{0} << 30);

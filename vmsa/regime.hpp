@@ -30,13 +30,15 @@ inline constexpr Level pud_level{1};
 struct Regime {
   unsigned page_shift = 12;
   unsigned va_bits = 48;
-  unsigned bits_per_level = 9;    ///< log2 of the entries in a full table
-  unsigned contpte_shift = 4;     ///< log2 of the members of a contiguous group at level 3
-  unsigned contpmd_shift = 4;     ///< the same at level 2
-  unsigned section_shift = 27;    ///< log2 of the bytes of a memory section, the unit of hotplug
+  unsigned bits_per_level = 9;     ///< log2 of the entries in a full table
+  unsigned contpte_shift = 4;      ///< log2 of the members of a contiguous group at level 3
+  unsigned contpmd_shift = 4;      ///< the same at level 2
+  unsigned section_shift = 27;     ///< log2 of the bytes of a memory section, the unit of hotplug
   unsigned struct_page_shift = 6;  ///< log2 of the bytes of vmemmap that describe one page
-  bool lpa2 = false;              ///< FEAT_LPA2 descriptors: 52-bit addresses with 4K or 16K pages
-  bool lva = false;               ///< FEAT_LVA/LPA: 52-bit addresses with 64K pages
+  unsigned range_base_shift =
+      12;             ///< log2 of the unit of a range TLBI's base: a page, 64 KiB with LPA2 (I_HKYNQ)
+  bool lpa2 = false;  ///< FEAT_LPA2 descriptors: 52-bit addresses with 4K or 16K pages
+  bool lva = false;   ///< FEAT_LVA/LPA: 52-bit addresses with 64K pages
 
   friend constexpr bool operator==(const Regime&, const Regime&) = default;
 
@@ -46,7 +48,7 @@ struct Regime {
     return (va_bits - page_shift + bits_per_level - 1) / bits_per_level;
   }
   constexpr Level root_level() const { return Level{4 - static_cast<int>(level_count())}; }
-  /// The level whose entries point to tables of entries at `level` exists.
+  /// A walk passes through tables at `level`.
   constexpr bool has_level(Level level) const { return level >= root_level() && level <= page_level; }
 
   constexpr unsigned span_shift(Level level) const {
@@ -63,10 +65,16 @@ struct Regime {
     return static_cast<unsigned>(va.value >> span_shift(level)) & (entry_count(level) - 1);
   }
 
-  /// Linux maps blocks at level 2 with every page size, at level 1 with 4K pages only.
+  /// Linux maps blocks at level 2 with every page size, at level 1 with 4K pages only; in the root table too,
+  /// where the upper levels are folded into it.
   constexpr bool has_block(Level level) const {
-    return has_level(level) && (level == pmd_level || (level == pud_level && page_shift == 12)) &&
-           level > root_level();
+    return has_level(level) && (level == pmd_level || (level == pud_level && page_shift == 12));
+  }
+  /// Hardware takes a block at `level` for a block; elsewhere the encoding is reserved and faults. 52-bit
+  /// output addresses bring a level more: 512 GiB, 64 GiB and 4 TiB blocks. (Table D8-52)
+  constexpr bool accepts_block(Level level) const {
+    const Level top{page_shift == 12 ? 1 : 2};
+    return has_level(level) && level < page_level && level >= (lpa2 || lva ? top.above() : top);
   }
   constexpr unsigned contiguous_count(Level level) const {
     return level == page_level ? 1u << contpte_shift : level == pmd_level ? 1u << contpmd_shift : 1u;
@@ -101,6 +109,7 @@ constexpr Regime regime(unsigned page_shift, unsigned va_bits) {
   r.section_shift = page_shift == 16 ? 29 : 27;
   r.lpa2 = va_bits == 52 && page_shift != 16;
   r.lva = va_bits == 52 && page_shift == 16;
+  r.range_base_shift = r.lpa2 ? 16 : page_shift;
   return r;
 }
 
@@ -111,10 +120,14 @@ inline constexpr auto regimes = [] {
   return all;
 }();
 
+static_assert(regime(12, 52).root_level() == Level{-1} && regime(12, 52).entry_count(Level{-1}) == 16);
+static_assert(regime(16, 42).root_level() == pmd_level && regime(16, 42).has_block(pmd_level));
+
 /// Shrinks a real regime to tables of 2^bits entries (a narrower root stays narrower).
 ///
 /// A section becomes one leaf table of pages; its vmemmap stays what it was in kind: one level 2 block with
-/// 4K pages, a few base pages (2) with 16K and 64K pages. Contiguous groups become pairs.
+/// 4K pages, a few base pages (2) with 16K and 64K pages. Contiguous groups become pairs, and so does the
+/// unit of a range TLBI's base where it is more than a page.
 constexpr Regime scaled(Regime real, unsigned bits = 2) {
   Regime r = real;
   const unsigned levels = real.level_count();
@@ -124,9 +137,12 @@ constexpr Regime scaled(Regime real, unsigned bits = 2) {
   r.contpte_shift = 1;
   r.contpmd_shift = 1;
   r.section_shift = real.page_shift + bits;
+  r.range_base_shift = real.page_shift + (real.range_base_shift > real.page_shift ? 1 : 0);
   const unsigned vmemmap_pages_shift = real.vmemmap_uses_blocks() ? bits : 1;
   r.struct_page_shift = real.page_shift + vmemmap_pages_shift - bits;
   return r;
 }
+
+static_assert(scaled(regime(12, 48)).vmemmap_uses_blocks() && !scaled(regime(16, 48)).vmemmap_uses_blocks());
 
 }  // namespace shootdown::vmsa
