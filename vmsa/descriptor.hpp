@@ -13,7 +13,8 @@ namespace shootdown::vmsa {
 enum class DescriptorKind : std::uint8_t { invalid, table, block, page };
 enum class Shareability : std::uint8_t { none = 0, outer = 2, inner = 3 };
 
-/// Everything that a leaf says besides its output address.
+/// What a leaf says besides its output address, as far as Linux's kernel half uses it. Guarded pages, the
+/// bits reserved for software and hardware's implementation defined ones are left out.
 struct Attributes {
   unsigned memory_index = 0;  ///< MAIR index, 0 to 7
   bool user = false;          ///< AP[1]
@@ -58,11 +59,17 @@ struct Descriptor {
   constexpr bool contiguous() const { return has(contiguous_bit); }
   constexpr bool not_global() const { return has(not_global_bit); }
 
+  /// What this is at `level` (R_RWMFF), blocks at levels 1 and 2 whatever the page size.
   constexpr DescriptorKind kind(Level level) const {
     if (!valid()) return DescriptorKind::invalid;
     if (level == page_level) return has(table_bit) ? DescriptorKind::page : DescriptorKind::invalid;
     if (has(table_bit)) return DescriptorKind::table;
     return level >= pud_level ? DescriptorKind::block : DescriptorKind::invalid;
+  }
+  /// The same as the hardware of one regime takes it: a block where there cannot be one is reserved and faults.
+  constexpr DescriptorKind kind(const Regime& r, Level level) const {
+    if (!valid() || level == page_level || has(table_bit)) return kind(level);
+    return r.accepts_block(level) ? DescriptorKind::block : DescriptorKind::invalid;
   }
   constexpr bool is_table(Level level) const { return kind(level) == DescriptorKind::table; }
   constexpr bool is_leaf(Level level) const {
@@ -78,7 +85,7 @@ constexpr std::uint64_t mask(unsigned high, unsigned low) {
 }
 
 /// Lays out an output address aligned to 2^shift. Three layouts: 48-bit; 64K pages with OA[51:48] in
-/// bits [15:12] (FEAT_LPA); FEAT_LPA2 with OA[51:50] in bits [9:8], where SH would be. (D8.3.1)
+/// bits [15:12] (FEAT_LPA); FEAT_LPA2 with OA[51:50] in bits [9:8], where SH would be. (Tables D8-50, D8-52)
 constexpr std::uint64_t encode_address(const Regime& r, unsigned shift, PhysAddr pa) {
   if (r.lpa2) return (pa.value & mask(49, shift)) | ((pa.value >> 50 & 3) << 8);
   if (r.page_shift == 16) return (pa.value & mask(47, shift)) | ((pa.value >> 48 & 0xf) << 12);
@@ -117,7 +124,7 @@ constexpr Descriptor make_leaf(const Regime& r, Level level, PhysAddr pa, const 
 
 /// Where a valid descriptor points: the next table, or the first byte of the leaf.
 constexpr PhysAddr output_address(const Regime& r, Level level, Descriptor d) {
-  return detail::decode_address(r, d.is_leaf(level) ? r.span_shift(level) : r.page_shift, d.bits);
+  return detail::decode_address(r, d.is_table(level) ? r.page_shift : r.span_shift(level), d.bits);
 }
 
 /// The attributes of a leaf. Under FEAT_LPA2 shareability lives in TCR_EL1: reported as inner.
