@@ -15,10 +15,10 @@ namespace shootdown::vmsa {
 
 /// Which entries an operation is about.
 enum class TlbiTarget : std::uint8_t {
-  all,      ///< VMALL: everything of the regime
-  asid,     ///< ASIDE1: everything tagged with one ASID
-  va,       ///< VA*: one VA, one ASID, and global leaves
-  va_all,   ///< VAA*: one VA, any ASID
+  all,     ///< VMALL: everything of the regime
+  asid,    ///< ASIDE1: everything tagged with one ASID
+  va,      ///< VA*: one VA, one ASID, and global leaves
+  va_all,  ///< VAA*: one VA, any ASID
 };
 
 /// A TLBI instruction without its operand. The Outer Shareable forms are left out: Linux issues none.
@@ -31,6 +31,7 @@ struct TlbiOp {
   friend constexpr auto operator<=>(const TlbiOp&, const TlbiOp&) = default;
 
   constexpr bool by_va() const { return target == TlbiTarget::va || target == TlbiTarget::va_all; }
+  constexpr bool by_asid() const { return target == TlbiTarget::va || target == TlbiTarget::asid; }
 };
 
 inline constexpr TlbiOp vmalle1is{};
@@ -62,6 +63,7 @@ constexpr unsigned tlbi_index(TlbiOp op) {
     if (tlbi_ops[i] == op) return i;
   return tlbi_ops.size();
 }
+static_assert(tlbi_index(tlbi_ops.front()) == 0 && tlbi_index(tlbi_ops.back()) == 19);
 
 /// The architecture's name, such as "RVAALE1IS"; NUL-terminated.
 struct TlbiName {
@@ -86,14 +88,14 @@ constexpr TlbiName tlbi_name(TlbiOp op) {
   return name;
 }
 
-/// A TLBI as issued: the operation and its operand. Without FEAT_TTL a hint encodes to nothing.
+/// A TLBI as issued: the operation and its operand.
 struct Tlbi {
-  TlbiOp op;
-  VirtAddr va;                ///< base, for operations by VA
-  std::uint64_t pages = 1;    ///< for a range: (num + 1) << (5 * scale + 1), at most 2^21
-  std::optional<Level> ttl;   ///< level hint; 1 to 3, nothing when unknown
-  std::uint16_t asid = 0;     ///< for operations by ASID
-  unsigned page_shift = 12;   ///< the TG field; must be the regime's
+  TlbiOp op{};
+  VirtAddr va{};               ///< base, for operations by VA
+  std::uint64_t pages = 1;     ///< for a range: (num + 1) << (5 * scale + 1), at most 2^21
+  std::optional<Level> ttl{};  ///< the level of the leaves (FEAT_TTL); nothing when unknown
+  std::uint16_t asid = 0;      ///< for operations by ASID
+  unsigned page_shift = 12;    ///< the TG field of a range or a hint; must be the regime's
 
   friend constexpr bool operator==(const Tlbi&, const Tlbi&) = default;
 };
@@ -143,88 +145,141 @@ constexpr std::optional<TlbiOp> decode_sys(SysEncoding e) {
 }
 
 namespace detail {
-/// TG as in the TTL and range operands: 1, 2, 3 for 4K, 16K, 64K.
+/// TG as in the TTL and range operands: 1, 2, 3 for 4K, 16K, 64K; 0 is reserved.
 constexpr std::uint64_t tg_field(unsigned page_shift) { return (page_shift - 10) / 2; }
-/// BaseADDR of a range operand counts pages, or 64 KiB units under FEAT_LPA2 (TCR_EL1.DS).
-constexpr unsigned range_base_shift(const Regime& r) { return r.lpa2 ? 16 : r.page_shift; }
-}  // namespace detail
-
-/// The value of Xt. A range's page count must be encodable (`range_fields`).
-constexpr std::uint64_t tlbi_operand(const Regime& r, const Tlbi& t) {
-  const std::uint64_t asid = std::uint64_t{t.asid} << 48;
-  const auto level = static_cast<std::uint64_t>(t.ttl ? t.ttl->value : 0);
-  const std::uint64_t tg = detail::tg_field(t.page_shift);
-  if (!t.op.by_va()) return t.op.target == TlbiTarget::asid ? asid : 0;
-  if (!t.op.range) {
-    const std::uint64_t ttl = t.ttl ? (tg << 46 | level << 44) : 0;
-    return asid | ttl | (t.va.value >> 12 & detail::mask(43, 0));
-  }
-  const RangeFields f = range_fields(t.pages).value_or(RangeFields{});
-  return asid | tg << 46 | std::uint64_t{f.scale} << 44 | std::uint64_t{f.num} << 39 | level << 37 |
-         (t.va.value >> detail::range_base_shift(r) & detail::mask(36, 0));
+constexpr unsigned tg_page_shift(std::uint64_t tg) {
+  return tg == 0 ? 0 : 10 + 2 * static_cast<unsigned>(tg);
 }
 
-/// The inverse of `tlbi_operand`: what an observed instruction asked for. Addresses are sign-extended.
+constexpr VirtAddr sign_extend(std::uint64_t v, unsigned bits) {
+  const std::uint64_t sign = std::uint64_t{1} << (bits - 1);
+  return VirtAddr((v ^ sign) - sign);
+}
+}  // namespace detail
+
+/// The level hint as hardware takes it. Levels that cannot hold a block are reserved and count as no hint; level
+/// 0 exists for single addresses with LPA2 and 4K pages, where a stray 0 is a *wrong* hint. (I_VWPQL, I_VNDBJ)
+constexpr std::optional<Level> ttl_hint(const Regime& r, const Tlbi& t) {
+  if (!t.ttl) return std::nullopt;
+  const int level = t.ttl->value;
+  const bool exists = level == 3 || level == 2 || (level == 1 && (t.page_shift != 14 || r.lpa2)) ||
+                      (level == 0 && t.page_shift == 12 && r.lpa2 && !t.op.range);
+  return exists ? t.ttl : std::nullopt;
+}
+
+/// The value of Xt (I_ZVNJG, I_QPHNP). A range's page count must be encodable: a TLBI that silently covers
+/// something else would be the worst of bugs, so this stops.
+constexpr std::uint64_t tlbi_operand(const Regime& r, const Tlbi& t) {
+  const std::uint64_t asid = t.op.by_asid() ? std::uint64_t{t.asid} << 48 : 0;
+  if (!t.op.by_va()) return asid;
+  const std::optional<Level> hint = ttl_hint(r, t);
+  const auto level = static_cast<std::uint64_t>(hint ? hint->value : 0);
+  const std::uint64_t tg = detail::tg_field(t.page_shift);
+  if (!t.op.range) {
+    // VA[55:12] whatever the page size; hardware ignores the bits below its page (I_HQTLK).
+    return asid | (hint ? tg << 46 | level << 44 : 0) | (t.va.value >> 12 & detail::mask(43, 0));
+  }
+  const std::optional<RangeFields> f = range_fields(t.pages);
+  if (!f) __builtin_trap();
+  return asid | tg << 46 | std::uint64_t{f->scale} << 44 | std::uint64_t{f->num} << 39 | level << 37 |
+         (t.va.value >> r.range_base_shift & detail::mask(36, 0));
+}
+
+/// The inverse of `tlbi_operand`: what an observed instruction asked for. Addresses are sign-extended (R_JGGKN).
 constexpr Tlbi decode_tlbi(const Regime& r, TlbiOp op, std::uint64_t xt) {
   Tlbi t{.op = op, .page_shift = r.page_shift};
-  if (op.target == TlbiTarget::all) return t;
-  t.asid = static_cast<std::uint16_t>(xt >> 48);
+  if (op.by_asid()) t.asid = static_cast<std::uint16_t>(xt >> 48);
   if (!op.by_va()) return t;
-  auto sign_extend = [](std::uint64_t v, unsigned bits) {
-    const std::uint64_t sign = std::uint64_t{1} << (bits - 1);
-    return VirtAddr((v ^ sign) - sign);
-  };
-  if (!op.range) {
-    if (xt >> 46 & 3) {
+  const std::uint64_t tg = xt >> 46 & 3;
+  if (op.range) {
+    t.page_shift = detail::tg_page_shift(tg);
+    t.pages = RangeFields{static_cast<unsigned>(xt >> 44 & 3), static_cast<unsigned>(xt >> 39 & 31)}.pages();
+    t.ttl = Level{static_cast<int>(xt >> 37 & 3)};
+    t.va = detail::sign_extend((xt & detail::mask(36, 0)) << r.range_base_shift, 37 + r.range_base_shift);
+  } else {
+    if (tg != 0) {
+      t.page_shift = detail::tg_page_shift(tg);
       t.ttl = Level{static_cast<int>(xt >> 44 & 3)};
-      t.page_shift = 10 + 2 * static_cast<unsigned>(xt >> 46 & 3);
-      if (t.ttl->value == 0) t.ttl.reset();
     }
-    t.va = sign_extend((xt & detail::mask(43, 0)) << 12, 56);
-    return t;
+    t.va = detail::sign_extend((xt & detail::mask(43, 0)) << 12, 56);
   }
-  const auto tg = static_cast<unsigned>(xt >> 46 & 3);
-  t.page_shift = tg == 0 ? 0 : 10 + 2 * tg;
-  t.pages = RangeFields{static_cast<unsigned>(xt >> 44 & 3), static_cast<unsigned>(xt >> 39 & 31)}.pages();
-  if (xt >> 37 & 3) t.ttl = Level{static_cast<int>(xt >> 37 & 3)};
-  const unsigned base_shift = detail::range_base_shift(r);
-  t.va = sign_extend((xt & detail::mask(36, 0)) << base_shift, 37 + base_shift);
+  t.ttl = ttl_hint(r, t);
+  if (!t.ttl && !op.range) t.page_shift = r.page_shift;
   return t;
 }
 
-/// The VA range that an operation by VA names: one page, or a range. Its base is rounded down to its granule.
-constexpr VirtRange tlbi_range(const Tlbi& t) {
-  const std::uint64_t page = std::uint64_t{1} << t.page_shift;
-  const VirtAddr base = t.va.align_down(page);
-  return {base, base + (t.op.range ? t.pages : 1) * page};
+/// The VA range that an operation by VA names: one page, or a range, its base rounded down to what the operand
+/// can say (I_HKYNQ). A range never wraps into the other half of the address space (R_QNPXY).
+constexpr VirtRange tlbi_range(const Regime& r, const Tlbi& t) {
+  if (!t.op.range) {
+    const VirtAddr page = t.va.align_down(r.page_size());
+    return {page, page + r.page_size()};
+  }
+  const VirtAddr base = t.va.align_down(std::uint64_t{1} << r.range_base_shift);
+  const VirtAddr end = base + (t.pages << t.page_shift);
+  return {base, end < base ? VirtAddr(0) : end};
 }
 
 /// A TLB entry as an invalidation sees it.
 struct CachedEntry {
-  Level level;
-  VirtAddr va;         ///< the address it translates, aligned to the span of its level
+  Level level{};
+  VirtAddr va{};       ///< the address it translates, aligned to the span of its level
   bool table = false;  ///< a walk-cache entry; otherwise a leaf
-  bool global = true;  ///< leaves only: walk-cache entries are tagged with their context (R_JXKNN)
+  bool global = true;  ///< leaves only: walk-cache entries are tagged with their context
   std::uint16_t asid = 0;
 };
 
 /// Why an operation does not oblige a TLB to drop an entry; `none` when it does.
-enum class Miss : std::uint8_t { none, address, last_level, asid, level_hint, granule };
+enum class Miss : std::uint8_t {
+  none,
+  address,        ///< it names other addresses
+  last_level,     ///< leaf entries only, and this is a walk-cache entry
+  asid,           ///< another ASID
+  level_hint,     ///< the hint is not the level of this leaf (R_SQXYZ)
+  granule,        ///< the operand names another page size (R_XKMMX)
+  unpredictable,  ///< a range with a hint, its base not aligned to a block of that level (I_TYBWT)
+};
 
-/// What the architecture obliges `t` to do to `e`, by Linux's reading of the ASID forms (they do remove
-/// walk-cache entries of their ASID). A hint that is not the level of a cached *leaf* obliges nothing
-/// (R_SQXYZ), a foreign granule field neither; contiguity never enlarges an operation (R_LQLSD).
-constexpr Miss tlbi_miss(const Regime& r, const Tlbi& t, const CachedEntry& e) {
+/// How to read the manual where it can be read in two ways. (`linux` alone is a macro of GNU modes.)
+enum class Reading : std::uint8_t {
+  linux_kernel,  ///< what Linux builds on
+  strict,  ///< the narrow one. ASIDE1: non-global leaves only. With LPA2 and 4K pages, a range without a
+           ///< hint: unpredictable unless its base is a multiple of 512 GiB
+};
+
+namespace detail {
+/// I_TYBWT: the base must be a multiple of the hinted level's block. The list has a case for LPA2, 4K pages
+/// and TTL 0 too, as if 0 meant level 0; Linux takes it for "no hint" and aligns to 64 KiB.
+constexpr bool is_unpredictable(const Regime& r, const Tlbi& t, std::optional<Level> hint, Reading reading) {
+  if (!t.op.range) return false;
+  if (!hint && reading == Reading::strict && r.lpa2 && r.page_shift == 12) hint = Level{0};
+  return hint && !tlbi_range(r, t).start.is_aligned(r.span(*hint));
+}
+}  // namespace detail
+
+/// What the architecture obliges `t` to do to `e`.
+///
+/// - Forms with an ASID drop global leaves too, but walk-cache entries of their ASID only: those are never
+///   global, not even under TTBR1. Forms without one drop all (R_VMSWQ, R_ZSXRQ).
+/// - A level hint is about leaves. The instruction pages of the range forms promise walk-cache entries above the
+///   hinted level as well, but Linux gives no hint once tables are freed, and so a hint obliges nothing here.
+/// - The contiguous bit never enlarges what one operation removes (R_LQLSD).
+constexpr Miss tlbi_miss(const Regime& r, const Tlbi& t, const CachedEntry& e,
+                         Reading reading = Reading::linux_kernel) {
   if (t.op.target == TlbiTarget::all) return Miss::none;
-  const bool asid_matches = t.op.target == TlbiTarget::va_all || (!e.table && e.global && t.op.by_va()) ||
-                            t.asid == e.asid;
-  if (!t.op.by_va()) return asid_matches && (e.table || !e.global) ? Miss::none : Miss::asid;
-  if (!tlbi_range(t).overlaps({e.va, e.va + r.span(e.level)})) return Miss::address;
-  if ((t.op.range || t.ttl) && t.page_shift != r.page_shift) return Miss::granule;
+  const bool tagged = e.table || !e.global;
+  const bool other_asid = t.op.by_asid() && tagged && t.asid != e.asid;
+  if (t.op.target == TlbiTarget::asid) {
+    if (!tagged || other_asid) return Miss::asid;
+    return e.table && reading == Reading::strict ? Miss::last_level : Miss::none;
+  }
+  if (!tlbi_range(r, t).overlaps({e.va, e.va + r.span(e.level)})) return Miss::address;
+  const std::optional<Level> hint = ttl_hint(r, t);
+  if ((t.op.range || hint) && t.page_shift != r.page_shift) return Miss::granule;
+  if (detail::is_unpredictable(r, t, hint, reading)) return Miss::unpredictable;
   if (e.table && t.op.last_level) return Miss::last_level;
-  if (t.ttl && (e.table || *t.ttl != e.level)) return Miss::level_hint;
-  if (!asid_matches) return Miss::asid;
-  return Miss::none;
+  if (hint && (e.table || *hint != e.level)) return Miss::level_hint;
+  return other_asid ? Miss::asid : Miss::none;
 }
 
 }  // namespace shootdown::vmsa

@@ -9,57 +9,66 @@
 
 namespace shootdown::vmsa {
 
-/// The largest range that range operations are used for, in pages.
+/// The largest range that Linux uses range operations for, in pages: one operation of SCALE 3, NUM 31.
 inline constexpr std::uint64_t max_range_pages = std::uint64_t{1} << 21;
+static_assert(RangeFields{.scale = 3, .num = 31}.pages() == max_range_pages);
 
 /// What a caller wants removed.
 struct FlushRequest {
-  VirtRange range;
+  VirtRange range{};
   std::uint64_t stride = 0;  ///< bytes between leaves; 0 means one page
-  TlbiOp op = vaale1is;      ///< the single-address form; `range` is chosen here
-  std::optional<Level> ttl;
+  TlbiOp op = vaale1is;      ///< by VA; whether it becomes the range form is decided here
+  std::optional<Level> ttl{};
   std::uint16_t asid = 0;
 };
+
+/// The pages of a request, its ends rounded out to the stride.
+constexpr VirtRange rounded_range(const Regime& r, const FlushRequest& q) {
+  const std::uint64_t stride = q.stride ? q.stride : r.page_size();
+  return {q.range.start.align_down(stride), q.range.end.align_up(stride)};
+}
 
 /// Linux's decision between flushing a range and flushing everything. `has_range_tlbi` is FEAT_TLBIRANGE.
 constexpr bool flush_everything(const Regime& r, const FlushRequest& q, bool has_range_tlbi) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
-  const std::uint64_t bytes = q.range.end.align_up(stride) - q.range.start.align_down(stride);
-  const std::uint64_t pages = bytes >> r.page_shift;
+  const std::uint64_t pages = rounded_range(r, q).size() >> r.page_shift;
   if (has_range_tlbi) return pages > max_range_pages;
-  return pages >= r.entries_per_table() * (stride >> r.page_shift);
+  return pages >= r.entries_per_table() * (stride >> r.page_shift);  // MAX_DVM_OPS strides
 }
 
 /// Calls `emit(Tlbi)` for each operation that together cover exactly the request's range, rounded out to
-/// its stride. At most 20 with range operations.
+/// its stride (01d57485fcdb).
+///
+/// With range operations at most 20 up to `max_range_pages`: one of each of four scales, one last page, and with
+/// LPA2 up to 15 pages before the first address that a range can start from. Beyond, one more for each 2^21.
 template <typename Emit>
 constexpr void for_each_tlbi(const Regime& r, const FlushRequest& q, bool has_range_tlbi, Emit&& emit) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
-  VirtAddr va = q.range.start.align_down(stride);
-  std::uint64_t pages = (q.range.end.align_up(stride) - va) >> r.page_shift;
-  TlbiOp range_op = q.op;
-  range_op.range = true;
+  const VirtRange range = rounded_range(r, q);
+  std::uint64_t pages = range.size() >> r.page_shift;
+  Tlbi t{.op = q.op, .va = range.start, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift};
 
-  for (int scale = 3; pages > 0;) {
-    // A range base is a multiple of 64 KiB under FEAT_LPA2 (R_XKMMX).
-    const bool single = !has_range_tlbi || pages == 1 || (r.lpa2 && !va.is_aligned(0x10000));
-    if (single) {
-      emit(Tlbi{.op = q.op, .va = va, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift});
-      va += stride;
+  for (unsigned scale = 3; pages > 0;) {
+    const std::uint64_t base_unit = std::uint64_t{1} << r.range_base_shift;
+    t.op.range = has_range_tlbi && pages > 1 && t.va.is_aligned(base_unit);
+    if (!t.op.range) {
+      t.pages = 1;
+      emit(t);
+      t.va += stride;
       pages -= stride >> r.page_shift;
       continue;
     }
-    const unsigned unit_shift = 5 * static_cast<unsigned>(scale) + 1;
-    std::uint64_t units = pages >> unit_shift;
-    if (units > 32) units = 32;
-    if (units > 0) {
-      const std::uint64_t covered = units << unit_shift;
-      emit(Tlbi{.op = range_op, .va = va, .pages = covered, .ttl = q.ttl, .asid = q.asid,
-                .page_shift = r.page_shift});
-      va += covered << r.page_shift;
-      pages -= covered;
+    // NUM says 1 to 32 units: all 32 of them, or the largest range would come out empty (e3ba51ab24fd).
+    const unsigned unit_shift = 5 * scale + 1;
+    const std::uint64_t units = pages >> unit_shift;
+    if (units == 0) {
+      --scale;  // not below 0: there a unit is two pages, and one page is no range
+      continue;
     }
-    if (scale > 0) --scale;
+    t.pages = (units < 32 ? units : 32) << unit_shift;
+    emit(t);
+    t.va += t.pages << r.page_shift;
+    pages -= t.pages;
   }
 }
 
