@@ -42,7 +42,10 @@ build_forget_moved() {
 
 # One set-up or build at a time in a checkout; the others wait. Everything after it is run with descriptor 9 closed.
 build_lock() {
-  mkdir -p "$1"
+  if ! mkdir -p "$1" 2>/dev/null || ! : >>"$1/lock" 2>/dev/null; then
+    say "cannot write to $1: build in a checkout of your own"
+    exit 69
+  fi
   exec 9>"$1/lock"
   flock -n 9 && return 0
   say "waiting for another set-up or build in this checkout"
