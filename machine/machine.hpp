@@ -149,7 +149,7 @@ concept Machine = requires(M& m, const M& c, PhysAddr pa, VirtAddr va, Descripto
   m.cond_resched();
   m.warn("");
   m.enter("");
-  m.leave(nullptr, std::size_t{});
+  requires requires { m.leave(nullptr, std::size_t{}); } || requires(const char* name) { m.leave(name); };
 };
 
 static_assert(Machine<Exemplar>);
@@ -163,11 +163,16 @@ static_assert(Machine<Exemplar>);
 template <Machine M, typename Result = void>
 class Scope {
  public:
-  Scope(M& m, const char* function) : m_(m) { m_.enter(function); }
+  [[gnu::always_inline]] Scope(M& m, const char* function) : m_(m), function_(function) { m_.enter(function); }
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   // A model machine suspends a procedure by an exception; nothing else may leave without a result.
-  ~Scope() { m_.leave(words_.data(), std::is_void_v<Result> ? 0 : words_.size()); }
+  [[gnu::always_inline]] ~Scope() {
+    if constexpr (requires { m_.leave(function_); })
+      m_.leave(function_);  // a machine that wants no result may ask for the name instead
+    else
+      m_.leave(words_.data(), std::is_void_v<Result> ? 0 : words_.size());
+  }
 
   template <typename R = Result>
   [[nodiscard]] R leave(const R& result) {
@@ -180,6 +185,7 @@ class Scope {
 
  private:
   M& m_;
+  const char* function_;  // inlined, a literal: costs nothing
   std::array<std::uint64_t, 2> words_{};
 };
 

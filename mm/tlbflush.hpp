@@ -15,7 +15,7 @@ using machine::Scope;
 
 /// Completes every TLBI that this CPU has broadcast: R_LXHLD, and R_BLDZX for its own later translations.
 template <Machine M>
-void complete_kernel_tlbi(M& m) {
+[[gnu::always_inline]] inline void complete_kernel_tlbi(M& m) {
   m.dsb(Dsb::ish);
   if (m.features().repeat_tlbi) {
     m.tlbi(vmsa::Tlbi{.op = vmsa::vale1is});
@@ -26,14 +26,14 @@ void complete_kernel_tlbi(M& m) {
 
 /// Issues what covers `range`, without barriers.
 template <Regime R, Machine M>
-void issue_range(M& m, VirtRange range, vmsa::TlbiOp op) {
+[[gnu::always_inline]] inline void issue_range(M& m, VirtRange range, vmsa::TlbiOp op) {
   vmsa::for_each_tlbi(R, {.range = range, .op = op}, m.features().range_tlbi,
                       [&](const vmsa::Tlbi& t) { m.tlbi(t); });
 }
 
 /// flush_tlb_kernel_range(): the leaves of a range, on all CPUs. An empty range costs its barriers only.
 template <Regime R, Machine M>
-void flush_tlb_kernel_range(M& m, VirtRange range) {
+[[gnu::always_inline]] inline void flush_tlb_kernel_range(M& m, VirtRange range) {
   Scope scope(m, "flush_tlb_kernel_range");
   m.dsb(Dsb::ishst);
   if (vmsa::flush_everything(R, {.range = range}, m.features().range_tlbi))

@@ -16,7 +16,7 @@ static_assert(RangeFields{.scale = 3, .num = 31}.pages() == max_range_pages);
 /// What a caller wants removed.
 struct FlushRequest {
   VirtRange range{};
-  std::uint64_t stride = 0;  ///< bytes between leaves; 0 means one page
+  std::uint64_t stride = 0;  ///< bytes between leaves, 0 meaning one page; never a contiguous group (R_LQLSD)
   TlbiOp op = vaale1is;      ///< by VA; whether it becomes the range form is decided here
   std::optional<Level> ttl{};
   std::uint16_t asid = 0;
@@ -47,6 +47,7 @@ constexpr void for_each_tlbi(const Regime& r, const FlushRequest& q, bool has_ra
   const VirtRange range = rounded_range(r, q);
   std::uint64_t pages = range.size() >> r.page_shift;
   Tlbi t{.op = q.op, .va = range.start, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift};
+  if (pages == 1) return emit(t);
 
   for (unsigned scale = 3; pages > 0;) {
     const std::uint64_t base_unit = std::uint64_t{1} << r.range_base_shift;
