@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// The rare operations of the timed machine: phases, batches of invalidations, memblock, translated accesses.
+#include "machine/timed/timed_machine.hpp"
+
+#include <algorithm>
+
+namespace shootdown::timed {
+
+TimedMachine::TimedMachine(const Config& config)
+    : config_(config), arena_(config.table_capacity, config.regime.page_shift), pages_(config.regime.page_shift) {
+  root_ = arena_.allocate();
+  arena_.clear(root_);
+}
+
+void TimedMachine::start_window() {
+  settle();
+  assert(pending_.operations() == 0 && outer_phases_.empty());
+  ledger_ = Ledger{};
+  now_ = &ledger_.phases[phase_.index()];
+}
+
+void TimedMachine::push(Step step) {
+  if (flush_ != Flush::idle) settle();
+  outer_phases_.push_back(phase_);
+  if (step.region != Region::none) phase_.region = step.region;
+  if (step.pass != Pass::none) phase_.pass = step.pass;
+  now_ = &ledger_.phases[phase_.index()];
+}
+
+void TimedMachine::pop() {
+  if (flush_ != Flush::idle) settle();
+  phase_ = outer_phases_.back();
+  outer_phases_.pop_back();
+  now_ = &ledger_.phases[phase_.index()];
+}
+
+void TimedMachine::new_line(std::uint32_t line) {
+  last_line_ = line;
+  std::uint32_t& tag = l2_tags_[line % l2_lines];
+  count(tag == line ? Event::line_near : Event::line_far);
+  tag = line;
+}
+
+void TimedMachine::settle() {
+  const Flush reached = std::exchange(flush_, Flush::idle);
+  if (reached == Flush::idle) return;
+  ++now_->dsb[static_cast<std::size_t>(Dsb::ishst)];
+  if (reached == Flush::ordered) return;
+  const bool leaf = reached == Flush::leaf || reached == Flush::leaf_complete;
+  tlbi_alone(vmsa::Tlbi{.op = leaf ? vmsa::vaale1is : vmsa::vaae1is});
+  if (reached == Flush::leaf_complete || reached == Flush::table_complete) dsb_alone(Dsb::ish);
+}
+
+void TimedMachine::dsb_alone(Dsb kind) {
+  settle();
+  ++now_->dsb[static_cast<std::size_t>(kind)];
+  if (kind == Dsb::ish && pending_.operations() != 0)
+    ledger_.add_batch(phase_.index(), std::exchange(pending_, {}));
+}
+
+void TimedMachine::isb_alone() {
+  settle();
+  count(Event::isb);
+}
+
+void TimedMachine::tlbi_alone(const vmsa::Tlbi& t) {
+  settle();
+  ++now_->tlbi[tlbi_position(t.op)];
+  if (!t.op.broadcast) return;
+  // Only the repeat of the erratum names address 0 of one ASID in the kernel's own sequences.
+  if (t.op == vmsa::vale1is && t.va == VirtAddr{} && pending_.operations() == 0) pending_.repeat = true;
+  if (!t.op.by_va()) ++pending_.alls;
+  else if (t.op.range) ++pending_.ranges, pending_.range_pages += t.pages;
+  else ++pending_.singles;
+  if (!t.op.last_level) pending_.tables = true;
+}
+
+void TimedMachine::memblock_remove(PhysRange range) {
+  // Whole blocks out of one region: what stays is a piece before and a piece after.
+  std::vector<PhysRange> kept;
+  for (const PhysRange& r : memory_) {
+    if (!r.overlaps(range)) {
+      kept.push_back(r);
+      continue;
+    }
+    if (r.start < range.start) kept.push_back({r.start, range.start});
+    if (range.end < r.end) kept.push_back({range.end, r.end});
+  }
+  memory_ = std::move(kept);
+}
+
+bool TimedMachine::pfn_valid(PhysAddr pa) const {
+  return std::any_of(memory_.begin(), memory_.end(), [&](const PhysRange& r) { return r.contains(pa); });
+}
+
+Access TimedMachine::load(VirtAddr va) {
+  const vmsa::Regime& r = config_.regime;
+  PhysAddr table = root_;
+  for (vmsa::Level level = r.root_level(); level <= vmsa::page_level; level = level.next()) {
+    count(Event::walk_step);
+    const Descriptor d{*arena_.word(vmsa::slot_address(r, table, level, va))};
+    if (d.is_leaf(level)) return {};  // pages have no contents here
+    if (!d.is_table(level)) break;
+    table = vmsa::output_address(r, level, d);
+  }
+  return {.faulted = 1};
+}
+
+Access TimedMachine::store(VirtAddr va, std::uint64_t) { return load(va); }
+
+}  // namespace shootdown::timed
