@@ -19,7 +19,8 @@ if(NOT SHOOTDOWN_CROSS_CXX OR NOT SHOOTDOWN_CROSS_OBJCOPY)
 endif()
 
 set(metal_flags
-    -std=c++20 -O2 -g -ffreestanding -nostdlib -static -fno-pic -no-pie
+    # Position independent: the image relocates itself, so that a loader may put it where it likes.
+    -std=c++20 -O2 -g -ffreestanding -nostdlib -fpie -fvisibility=hidden
     -fno-exceptions -fno-rtti -fno-threadsafe-statics -fno-asynchronous-unwind-tables -fno-stack-protector
     # Exception entry saves no SIMD state, and before the MMU is on every access must be aligned.
     -mgeneral-regs-only -mstrict-align
@@ -50,7 +51,7 @@ set(metal_elf "${PROJECT_BINARY_DIR}/shootdown-metal.elf")
 set(metal_image "${PROJECT_BINARY_DIR}/shootdown-metal.img")
 add_custom_command(
   OUTPUT "${metal_elf}" "${metal_image}"
-  COMMAND "${SHOOTDOWN_CROSS_CXX}" ${metal_flags} -Wl,-T,${metal_script} -Wl,--build-id=none -Wl,--gc-sections
+  COMMAND "${SHOOTDOWN_CROSS_CXX}" ${metal_flags} -static-pie -Wl,-T,${metal_script} -Wl,--build-id=none -Wl,--gc-sections
           -Wl,--fatal-warnings -Wl,-z,max-page-size=65536 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
           ${metal_objects} -lgcc -o "${metal_elf}"
   COMMAND "${SHOOTDOWN_CROSS_OBJCOPY}" -O binary "${metal_elf}" "${metal_image}"

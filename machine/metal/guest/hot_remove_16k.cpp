@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+// The experiment for every VA size of 16K pages.
+#include "machine/metal/guest/hot_remove_run.hpp"
+
+namespace shootdown::metal::guest {
+
+bool run_hot_remove_16k(Shared& shared, const Options& options, const mm::MemoryMap& map,
+                        vmsa::PhysRange boot) {
+  return detail::run_if<14, 36>(shared, options, map, boot) ||
+         detail::run_if<14, 47>(shared, options, map, boot) ||
+         detail::run_if<14, 48>(shared, options, map, boot) ||
+         detail::run_if<14, 52>(shared, options, map, boot);
+}
+
+}  // namespace shootdown::metal::guest

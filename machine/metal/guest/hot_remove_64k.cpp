@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+// The experiment for every VA size of 64K pages.
+#include "machine/metal/guest/hot_remove_run.hpp"
+
+namespace shootdown::metal::guest {
+
+bool run_hot_remove_64k(Shared& shared, const Options& options, const mm::MemoryMap& map,
+                        vmsa::PhysRange boot) {
+  return detail::run_if<16, 42>(shared, options, map, boot) ||
+         detail::run_if<16, 48>(shared, options, map, boot) ||
+         detail::run_if<16, 52>(shared, options, map, boot);
+}
+
+}  // namespace shootdown::metal::guest

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// MetalMachine: the Machine concept on AArch64 at EL1. Descriptors by identity-mapped physical address, TLBI, DSB
+// and ISB as the instructions themselves, each counted where it is issued. Nothing here decides anything.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "machine/machine.hpp"
+#include "machine/metal/guest/arch.hpp"
+#include "machine/metal/guest/console.hpp"
+#include "machine/metal/guest/cpus.hpp"
+#include "machine/metal/guest/memblock.hpp"
+#include "machine/metal/guest/page_allocator.hpp"
+
+namespace shootdown::metal::guest {
+
+using machine::Access;
+using machine::Dsb;
+using machine::Features;
+using machine::Lock;
+using vmsa::Descriptor;
+using vmsa::VirtAddr;
+
+/// What a procedure did, exactly.
+struct Counts {
+  std::array<std::uint64_t, vmsa::tlbi_ops.size()> tlbi{};
+  std::array<std::uint64_t, machine::dsb_names.size()> dsb{};
+  std::uint64_t isb = 0;
+  std::uint64_t descriptor_stores = 0;  ///< write_once and successful cmpxchg
+  std::uint64_t tables_allocated = 0;
+  std::uint64_t tables_freed = 0;
+  std::uint64_t released_bytes = 0;
+};
+
+/// What all CPUs' machines share.
+struct Shared {
+  vmsa::Regime regime;
+  PhysAddr kernel_root;
+  Features features;
+  bool vmemmap_pages = false;  ///< every allocation of a vmemmap block fails
+
+  SpinLock page_lock;  ///< guards `pages`
+  PageAllocator pages;
+  Memblock memblock;  ///< guarded by the hotplug lock
+  SharedSpinLock memory_hotplug;
+  SpinLock init_mm_page_table;
+  std::atomic<std::uint64_t> warning_count{0};
+};
+
+namespace detail {
+
+// SAFETY (both): TLBI instructions in their SYS form. They remove cached translations and change no memory; the
+// memory clobber keeps descriptor accesses on their side.
+template <unsigned Crm, unsigned Op2>
+void tlbi_with_operand(std::uint64_t xt) {
+  asm volatile("sys #0, c8, c%c0, #%c1, %2" : : "i"(Crm), "i"(Op2), "r"(xt) : "memory");
+}
+template <unsigned Crm, unsigned Op2>
+void tlbi_without_operand(std::uint64_t) {
+  asm volatile("sys #0, c8, c%c0, #%c1" : : "i"(Crm), "i"(Op2) : "memory");
+}
+
+/// One instruction for each of vmsa::tlbi_ops, in its order.
+using IssueTlbi = void (*)(std::uint64_t xt);
+template <std::size_t... I>
+constexpr std::array<IssueTlbi, sizeof...(I)> make_tlbi_table(std::index_sequence<I...>) {
+  return {(vmsa::tlbi_ops[I].target == vmsa::TlbiTarget::all
+               ? tlbi_without_operand<vmsa::sys_encoding(vmsa::tlbi_ops[I]).crm,
+                                      vmsa::sys_encoding(vmsa::tlbi_ops[I]).op2>
+               : tlbi_with_operand<vmsa::sys_encoding(vmsa::tlbi_ops[I]).crm,
+                                   vmsa::sys_encoding(vmsa::tlbi_ops[I]).op2>)...};
+}
+inline constexpr auto tlbi_table = make_tlbi_table(std::make_index_sequence<vmsa::tlbi_ops.size()>{});
+
+}  // namespace detail
+
+/// One CPU's view; each CPU has its own.
+class MetalMachine {
+ public:
+  MetalMachine(Shared& shared, unsigned cpu) : shared_(shared), cpu_(cpu) {}
+
+  unsigned cpu() const { return cpu_; }
+  unsigned cpu_count() const { return guest::cpu_count(); }
+  const Features& features() const { return shared_.features; }
+  PhysAddr kernel_root() const { return shared_.kernel_root; }
+
+  Descriptor read_once(PhysAddr pa) { return read_descriptor(pa); }
+  void write_once(PhysAddr pa, Descriptor d) {
+    ++counts_.descriptor_stores;
+    __atomic_store_n(slot(pa), d.bits, __ATOMIC_RELAXED);
+  }
+  Descriptor cmpxchg(PhysAddr pa, Descriptor expected, Descriptor desired) {
+    if (__atomic_compare_exchange_n(slot(pa), &expected.bits, desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
+                                    __ATOMIC_ACQUIRE))
+      ++counts_.descriptor_stores;
+    return expected;
+  }
+
+  void dsb(Dsb kind) {
+    ++counts_.dsb[static_cast<unsigned>(kind)];
+    switch (kind) {
+      case Dsb::nshst: return dsb_nshst();
+      case Dsb::nsh: return dsb_nsh();
+      case Dsb::ishst: return dsb_ishst();
+      case Dsb::ish: return dsb_ish();
+    }
+  }
+  void isb() {
+    ++counts_.isb;
+    guest::isb();
+  }
+  void tlbi(const vmsa::Tlbi& t) {
+    const unsigned index = vmsa::tlbi_index(t.op);
+    ++counts_.tlbi[index];
+    detail::tlbi_table[index](vmsa::tlbi_operand(shared_.regime, t));
+  }
+
+  Access load(VirtAddr va) {
+    const ProbeResult r = probe_load(va.value);
+    return {.faulted = r.faulted, .value = r.value};
+  }
+  Access store(VirtAddr va, std::uint64_t value) {
+    return {.faulted = probe_store(va.value, value), .value = 0};
+  }
+
+  /// Pages come with garbage: words that look like valid descriptors with the access flag clear.
+  PhysAddr alloc_pages(PageUse use, unsigned order) {
+    if (use == PageUse::vmemmap && order > 0 && shared_.vmemmap_pages) return {};
+    shared_.page_lock.lock();
+    const PhysAddr page = shared_.pages.alloc(use, order);
+    shared_.page_lock.unlock();
+    if (page == PhysAddr{}) return page;
+    if (use == PageUse::table) ++counts_.tables_allocated;
+    fill(page, order, poison);
+    return page;
+  }
+  void clear_page(PhysAddr page) { fill(page, 0, 0); }
+  void free_pages(PhysAddr page, PageUse use, unsigned order) {
+    fill(page, order, poison);  // as its next owner would
+    if (use == PageUse::table) ++counts_.tables_freed;
+    shared_.page_lock.lock();
+    const char* error = shared_.pages.free(page, use, order);
+    shared_.page_lock.unlock();
+    if (error != nullptr) warn(error);
+  }
+  void defer_free(PhysAddr page, PageUse use, unsigned order) {
+    shared_.page_lock.lock();
+    const char* error = shared_.pages.defer(deferred_, page, use, order);
+    shared_.page_lock.unlock();
+    if (error != nullptr) warn(error);
+  }
+  machine::Exemplar::Deferred take_deferred() {
+    shared_.page_lock.lock();
+    const auto d = shared_.pages.take(deferred_);
+    shared_.page_lock.unlock();
+    return d;
+  }
+  void release_range(PhysRange range) { counts_.released_bytes += range.size(); }
+
+  void memblock_add(PhysRange range) {
+    if (!shared_.memblock.add(range)) warn("memblock is full");
+  }
+  void memblock_remove(PhysRange range) {
+    if (!shared_.memblock.remove(range)) warn("memblock is full");
+  }
+  bool pfn_valid(PhysAddr pa) { return shared_.memblock.contains(pa); }
+
+  void lock(Lock l) {
+    if (l == Lock::memory_hotplug)
+      shared_.memory_hotplug.lock();
+    else
+      shared_.init_mm_page_table.lock();
+  }
+  void unlock(Lock l) {
+    if (l == Lock::memory_hotplug)
+      shared_.memory_hotplug.unlock();
+    else
+      shared_.init_mm_page_table.unlock();
+  }
+  void lock_shared(Lock) { shared_.memory_hotplug.lock_shared(); }
+  void unlock_shared(Lock) { shared_.memory_hotplug.unlock_shared(); }
+  void cond_resched() {}
+  void warn(const char* what) {
+    shared_.warning_count.fetch_add(1, std::memory_order_relaxed);
+    Line("warning").number("cpu", cpu_).text("what", what).write();
+  }
+
+  void enter(const char*) {}
+  void leave(const std::uint64_t*, std::size_t) {}
+
+  const Counts& counts() const { return counts_; }
+  void reset_counts() { counts_ = Counts{}; }
+
+  static Descriptor read_descriptor(PhysAddr pa) {
+    return Descriptor{__atomic_load_n(slot(pa), __ATOMIC_RELAXED)};
+  }
+  /// A valid table or page descriptor, access flag clear, that points nowhere.
+  static constexpr std::uint64_t poison = 0x00005aa50badf003;
+
+ private:
+  // SAFETY: descriptors and pages live in boot memory, which the identity map covers one to one.
+  static std::uint64_t* slot(PhysAddr pa) { return reinterpret_cast<std::uint64_t*>(pa.value); }
+  void fill(PhysAddr page, unsigned order, std::uint64_t word) {
+    std::uint64_t* p = slot(page);
+    const std::uint64_t words = shared_.regime.page_size() / 8 << order;
+    for (std::uint64_t i = 0; i < words; ++i) p[i] = word;
+  }
+
+  Shared& shared_;
+  unsigned cpu_;
+  PageAllocator::DeferredList deferred_;
+  Counts counts_;
+};
+
+static_assert(machine::Machine<MetalMachine>);
+
+}  // namespace shootdown::metal::guest
