@@ -16,7 +16,7 @@ function(shootdown_gtest name label)
   add_test(NAME ${SHOOTDOWN_TEST_PREFIX}${name} COMMAND test_${name} --gtest_brief=1)
   set_tests_properties(${SHOOTDOWN_TEST_PREFIX}${name} PROPERTIES LABELS "${label}" TIMEOUT 900 ENVIRONMENT "${shell_environment}")
   # What a test starts as a program must be there before the test is.
-  foreach(needed shootdown shootdown-metal shootdown-audit)
+  foreach(needed shootdown shootdown-metal shootdown-audit shootdown-guest-program)
     if(TARGET ${needed})
       add_dependencies(test_${name} ${needed})
     endif()

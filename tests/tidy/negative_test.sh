@@ -36,7 +36,7 @@ bash "$tidy" . || { echo "the tree in order was refused"; exit 1; }
 
 sed -i 1d docs/a.sh && refuses docs/a.sh 1 'no line SPDX'
 sed -i '/pragma/d' vmsa/a.hpp && refuses vmsa/a.hpp 1 'header without #pragma once'
-sed -i 2d cli/a.cpp && refuses cli/a.cpp 1 'no opening comment'
+sed -i 2d vmsa/a.hpp && refuses vmsa/a.hpp 1 'no opening comment'
 printf '//%.0s\n' {1..498} >>cli/a.cpp && refuses cli/a.cpp 501 '501 lines'
 echo '#include <string>' >>vmsa/a.hpp && refuses vmsa/a.hpp 5 'vmsa is freestanding: no <string>'
 echo '#include "cli/none.hpp"' >>cli/a.cpp && refuses cli/a.cpp 4 'is no file of the tree'
@@ -54,7 +54,7 @@ done
 for marker in TO"DO" FIX"ME" XX"X"; do
   echo "// $marker: later" >>cli/a.cpp && refuses cli/a.cpp 4 'a marker of unfinished work'
 done
-for word in Ag"ent" sess"ions" Assis"tant"; do
+for word in Ag"ent" 'previous sess''ion' Assis"tant"; do
   echo "an $word did it" >>docs/a.md && refuses docs/a.md 2 'a word that has no business'
 done
 head -c 1048577 /dev/zero >docs/blob && refuses docs/blob 1 'nothing above 1 MiB'
