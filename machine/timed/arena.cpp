@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <utility>
 
 namespace shootdown::timed {
 
@@ -30,7 +31,8 @@ Arena::Arena(Bytes capacity, unsigned page_shift)
 
 Arena::~Arena() { munmap(memory_, mapped_bytes_); }
 
-void Arena::clear(vmsa::PhysAddr table) const {
+void Arena::clear(vmsa::PhysAddr table) {
+  if (std::exchange(fresh_, {}) == table) return;
   std::memset(memory_ + table.value, 0, std::size_t{1} << page_shift_);
 }
 

@@ -31,7 +31,8 @@ class Arena {
       return vmsa::PhysAddr(std::uint64_t{page} << page_shift_);
     }
     if (next_ >= end_) return {};
-    return vmsa::PhysAddr(std::uint64_t{next_++} << page_shift_);
+    fresh_ = vmsa::PhysAddr(std::uint64_t{next_++} << page_shift_);
+    return fresh_;
   }
   void release(vmsa::PhysAddr table) {
     assert(table.value >> page_shift_ != 0 && table.value >> page_shift_ < next_);
@@ -40,8 +41,8 @@ class Arena {
 
   /// The word at a physical address inside the arena.
   std::uint64_t* word(vmsa::PhysAddr pa) const { return reinterpret_cast<std::uint64_t*>(memory_ + pa.value); }
-  /// Sets a table page to zero.
-  void clear(vmsa::PhysAddr table) const;
+  /// Sets a table page to zero. The host has just done so for one that was never used before.
+  void clear(vmsa::PhysAddr table);
 
   std::uint64_t tables_in_use() const { return next_ - 1 - free_.size(); }
   /// What the host has had to provide for tables so far.
@@ -53,6 +54,7 @@ class Arena {
   unsigned page_shift_;
   std::uint32_t end_;
   std::uint32_t next_ = 1;  // page 0 stands for "no page"
+  vmsa::PhysAddr fresh_;  // handed out last, never used before; 0 for none
   std::size_t mapped_bytes_;
   unsigned char* memory_;
   std::vector<std::uint32_t> free_;

@@ -61,6 +61,7 @@ class TimedMachine {
     unsigned cpus = 1;
     machine::Features features;
     Bytes table_capacity;
+    bool large_pages = true;  ///< false: every allocation of more than one page fails
   };
 
   explicit TimedMachine(const Config& config);
@@ -70,12 +71,12 @@ class TimedMachine {
   const machine::Features& features() const { return config_.features; }
   PhysAddr kernel_root() const { return root_; }
 
-  Descriptor read_once(PhysAddr slot) {
+  [[gnu::always_inline]] Descriptor read_once(PhysAddr slot) {
     touch(slot);
     count(Event::descriptor_read);
     return Descriptor{*arena_.word(slot)};
   }
-  void write_once(PhysAddr slot, Descriptor d) {
+  [[gnu::always_inline]] void write_once(PhysAddr slot, Descriptor d) {
     touch(slot);
     count(d.none() ? Event::descriptor_clear : Event::descriptor_set);
     *arena_.word(slot) = d.bits;
@@ -119,6 +120,7 @@ class TimedMachine {
 
   PhysAddr alloc_pages(PageUse use, unsigned order) {
     if (use != PageUse::table) {
+      if (order > 0 && !config_.large_pages) return {};
       count(Event::page_alloc);
       return pages_.allocate(order);
     }
@@ -188,10 +190,10 @@ class TimedMachine {
   }
 
  private:
-  void count(Event e) { ++(*now_)[e]; }
+  [[gnu::always_inline]] void count(Event e) { ++(*now_)[e]; }
 
   /// The memory system works by cache lines: only the first access to one is told apart.
-  void touch(PhysAddr slot) {
+  [[gnu::always_inline]] void touch(PhysAddr slot) {
     const auto line = static_cast<std::uint32_t>(slot.value >> 6);
     if (line != last_line_) [[unlikely]] new_line(line);
   }

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// The prices. Each formula is one of docs/timed.md, in the same order.
+#include "machine/timed/prices.hpp"
+
+#include <algorithm>
+
+namespace shootdown::timed {
+
+namespace {
+
+constexpr Phase phase_at(std::size_t index) {
+  return {static_cast<Region>(index / 3), static_cast<Pass>(index % 3)};
+}
+
+/// What flushing in a phase is called.
+constexpr Cost flush_cost(Phase phase) {
+  if (phase.region == Region::none) return Cost::final_flush;
+  const bool tables = phase.pass == Pass::tables;
+  if (phase.region == Region::linear) return tables ? Cost::linear_table_flush : Cost::linear_leaf_flush;
+  return tables ? Cost::vmemmap_table_flush : Cost::vmemmap_leaf_flush;
+}
+
+/// What reading and writing descriptors in a phase is called.
+constexpr Cost walk_cost(Phase phase) {
+  if (phase.region == Region::none) return Cost::other;
+  const bool tables = phase.pass == Pass::tables;
+  if (phase.region == Region::linear) return tables ? Cost::linear_table_scan : Cost::linear_clear;
+  return tables ? Cost::vmemmap_table_scan : Cost::vmemmap_clear;
+}
+
+constexpr double as_number(std::uint64_t n) { return static_cast<double>(n); }
+
+}  // namespace
+
+Nanoseconds Breakdown::total() const {
+  Nanoseconds sum;
+  for (Nanoseconds part : parts) sum += part;
+  return sum;
+}
+
+Prices::Prices(const ParamValues& values, MachineSize size) : values_(values) {
+  const Nanoseconds latency = values.time(Param::broadcast_base) +
+                              values.time(Param::broadcast_per_cpu) * size.cpus +
+                              values.time(Param::broadcast_per_socket) * (size.sockets - 1.0);
+  // One issuer cannot complete more than the whole system does.
+  broadcast_ = max(latency, values.time(Param::broadcast_service));
+}
+
+Nanoseconds Prices::batch(const Batch& b) const {
+  const double operations = as_number(b.operations());
+  double slowest = b.singles > 0 ? 1.0 : 0.0;
+  if (b.ranges > 0) slowest = std::max(slowest, values_[Param::range_factor]);
+  if (b.alls > 0) slowest = std::max(slowest, values_[Param::flush_all_factor]);
+  const Nanoseconds issue = values_.time(Param::broadcast_issue);
+  const Nanoseconds drain = values_.time(Param::broadcast_service) * values_[Param::broadcast_backpressure];
+  const double queued = std::max(0.0, operations - values_[Param::broadcast_queue_depth]);
+  return broadcast_ * slowest + issue * (operations - 1) + max(Nanoseconds(0), drain - issue) * queued +
+         values_.time(Param::range_per_64_pages) * (as_number(b.range_pages) / 64);
+}
+
+void Prices::add_phase(const Tally& t, Phase phase, Breakdown& to) const {
+  auto cost = [&](Param p, Event e) { return values_.time(p) * as_number(t[e]); };
+  const double flushes = as_number(t[Event::flush_leaf] + t[Event::flush_table]);
+  to[flush_cost(phase)] +=
+      (values_.time(Param::barrier_store) + broadcast_ + values_.time(Param::isb)) * flushes +
+      values_.time(Param::barrier_store) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::ishst)]) +
+      values_.time(Param::barrier_store) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::nshst)]) +
+      values_.time(Param::barrier_idle) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::ish)]) +
+      values_.time(Param::local_flush) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::nsh)]) +
+      cost(Param::isb, Event::isb);
+  to[walk_cost(phase)] += cost(Param::descriptor_read, Event::descriptor_read) +
+                          cost(Param::descriptor_set, Event::descriptor_set) +
+                          cost(Param::descriptor_clear, Event::descriptor_clear) +
+                          cost(Param::line_near, Event::line_near) + cost(Param::line_far, Event::line_far) +
+                          cost(Param::walk_cached, Event::walk_step);
+  to[Cost::free_pages] += cost(Param::page_free, Event::page_free) + cost(Param::page_free, Event::table_free) +
+                          cost(Param::page_defer, Event::page_defer);
+  to[Cost::other] += cost(Param::page_alloc, Event::page_alloc) + cost(Param::page_alloc, Event::table_alloc) +
+                     cost(Param::page_clear, Event::page_clear) + cost(Param::lock, Event::lock) +
+                     cost(Param::reschedule, Event::reschedule);
+}
+
+Breakdown Prices::breakdown(const Ledger& ledger) const {
+  Breakdown result;
+  for (std::size_t i = 0; i < phase_count; ++i) add_phase(ledger.phases[i], phase_at(i), result);
+  for (const BatchCount& b : ledger.batches) {
+    const Cost cost = b.batch.repeat ? Cost::erratum_repeat : flush_cost(phase_at(b.phase));
+    // The DSB that completes a batch was counted, and priced above, as one that finds nothing outstanding.
+    const Nanoseconds each = batch(b.batch) - values_.time(Param::barrier_idle);
+    result[cost] += each * as_number(b.count);
+  }
+  return result;
+}
+
+}  // namespace shootdown::timed

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+// From counts to time: what each counted thing costs the CPU that does it, on a machine of given figures and
+// size with nobody else in the way. Contention and what others suffer are system.hpp.
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "machine/timed/ledger.hpp"
+#include "machine/timed/parameters.hpp"
+
+namespace shootdown::timed {
+
+/// How many CPUs and sockets there are; the rest of a machine is in its figures.
+struct MachineSize {
+  unsigned cpus = 1;
+  unsigned sockets = 1;
+};
+
+/// Where time goes, as reports name it.
+enum class Cost : std::uint8_t {
+  linear_leaf_flush,
+  linear_clear,  ///< pass 1 without its flushes
+  linear_table_flush,
+  linear_table_scan,  ///< pass 2 without its flushes
+  vmemmap_leaf_flush,
+  vmemmap_clear,
+  vmemmap_table_flush,
+  vmemmap_table_scan,
+  final_flush,     ///< the one flush of leaves and tables together
+  erratum_repeat,  ///< what the repeat-TLBI erratum adds
+  free_pages,      ///< table and vmemmap pages handed back, lists of them included
+  other,
+};
+inline constexpr std::array<std::string_view, 12> cost_names{
+    "linear_leaf_flush",   "linear_clear",       "linear_table_flush", "linear_table_scan",
+    "vmemmap_leaf_flush",  "vmemmap_clear",      "vmemmap_table_flush", "vmemmap_table_scan",
+    "final_flush",         "erratum_repeat",     "free_pages",         "other"};
+
+struct Breakdown {
+  std::array<Nanoseconds, cost_names.size()> parts;
+
+  Nanoseconds& operator[](Cost c) { return parts[static_cast<std::size_t>(c)]; }
+  Nanoseconds operator[](Cost c) const { return parts[static_cast<std::size_t>(c)]; }
+  Nanoseconds total() const;
+};
+
+/// Prices of one machine. Building them takes nanoseconds, so every sample builds its own.
+class Prices {
+ public:
+  Prices(const ParamValues& values, MachineSize size);
+
+  /// A TLBI to everybody and the DSB that completes it, one issuer.
+  Nanoseconds broadcast() const { return broadcast_; }
+  /// Several operations and the DSB that completes them all.
+  Nanoseconds batch(const Batch& b) const;
+  Breakdown breakdown(const Ledger& ledger) const;
+  Nanoseconds total(const Ledger& ledger) const { return breakdown(ledger).total(); }
+
+ private:
+  void add_phase(const Tally& tally, Phase phase, Breakdown& to) const;
+
+  ParamValues values_;
+  Nanoseconds broadcast_;
+};
+
+}  // namespace shootdown::timed

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT
+// Results of `time` and how they are written: JSON, one object a line (docs/formats.md), and a table for people.
+// Counts are exact and times are estimates; they never share a column.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "machine/timed/prices.hpp"
+#include "machine/timed/system.hpp"
+#include "machine/timed/uncertainty.hpp"
+#include "report/counts.hpp"
+
+namespace shootdown::report {
+
+/// One line of `time`.
+struct TimeResult {
+  std::string scenario;
+  std::string strategy;
+  unsigned page_shift = 12;
+  unsigned va_bits = 48;
+  unsigned cpus = 1;
+  unsigned sockets = 1;
+  timed::Bytes memory;
+  std::string profile;
+  std::string mapping;
+  std::string vmemmap;
+  bool erratum = false;
+  bool blocks_one_by_one = false;
+
+  timed::Nanoseconds simulated;
+  timed::Nanoseconds low;
+  timed::Nanoseconds high;
+  std::string dominant_parameter;
+  timed::Status dominant_status = timed::Status::guess;
+  timed::Nanoseconds dominant_low;
+  timed::Nanoseconds dominant_high;
+  timed::Breakdown breakdown;
+  timed::Bystanders bystanders;
+  timed::Nanoseconds longest_stretch;  ///< without a reschedule point
+  bool rcu_stall_warning = false;
+
+  Counts counts;
+  std::vector<std::string> warnings;
+  std::uint64_t seed = 0;
+  unsigned samples = 0;
+  double host_seconds = 0;
+  timed::Bytes host_peak;
+};
+
+nlohmann::ordered_json time_json(const TimeResult& result);
+/// The part of a result that says what was asked: equal for equal questions, used to resume a sweep.
+std::string time_key(const nlohmann::ordered_json& json);
+
+struct TextStyle {
+  bool colour = false;
+};
+/// All results of one invocation; those that differ in strategy alone share a table.
+void write_time_text(std::ostream& out, const std::vector<TimeResult>& results, const TextStyle& style);
+
+/// "60.2 s", "417 us": three digits.
+std::string readable_time(timed::Nanoseconds time);
+/// "480G", "1.5T", "128M".
+std::string readable_bytes(timed::Bytes bytes);
+
+}  // namespace shootdown::report
