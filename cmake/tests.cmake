@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Tests by folder. tests/<dir>/**/*_test.cpp make one GoogleTest executable and the CTest test <dir>;
 # *_long_test.cpp make <dir>_long, label `long`; tests/<dir>/*_test.sh are a test each and are told by the
-# environment where things are. tests/fuzz/*_fuzz.cpp are fuzzers, built with SHOOTDOWN_FUZZ only.
+# environment where things are. tests/fuzz/*_fuzz.cpp are fuzzers, built with SHOOTDOWN_FUZZ only, see below.
 get_property(all_libraries GLOBAL PROPERTY SHOOTDOWN_LIBRARIES)
 
 set(shell_environment "SHOOTDOWN=${PROJECT_BINARY_DIR}/shootdown" "SHOOTDOWN_BUILD=${PROJECT_BINARY_DIR}"
@@ -86,7 +86,17 @@ if(SHOOTDOWN_FUZZ)
     get_filename_component(name "${source}" NAME_WE)
     add_executable(${name} "${source}")
     set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/fuzz")
-    target_link_libraries(${name} PRIVATE ${all_libraries})
+    # `// Links: vmsa explore` among the first lines names the folders that it needs: building the others with the
+    # instrumentation would take longer than all fuzzing.
+    file(STRINGS "${source}" links LIMIT_COUNT 1 REGEX "^// Links:")
+    if(NOT links)
+      message(FATAL_ERROR "${source}: no line `// Links: FOLDER...`, the folders of the tree that it needs")
+    endif()
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${source}")
+    string(REGEX REPLACE "^// Links: *" "" links "${links}")
+    separate_arguments(links)
+    shootdown_target_names(links ${links})
+    target_link_libraries(${name} PRIVATE ${links})
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
     add_dependencies(fuzzers ${name})
     # A fixed seed and a number of runs, so that the test is the same each time; the time is a safety net.

@@ -11,8 +11,9 @@ setup_run_packages=(
   g++-aarch64-linux-gnu qemu-system-arm
 )
 setup_test_packages=(
-  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  clang 'libclang-rt-dev|libclang-rt-14-dev'
+  libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev ccache
+  # The clang of both Debian 12 and 13; 14, the default of 12, lacks std::source_location.
+  clang-19 libclang-rt-19-dev
 )
 # `audit` needs the plugin interface of this QEMU; `check` and `boot` work with older ones.
 setup_qemu_wanted=1:10.0
