@@ -25,7 +25,9 @@ struct CpuSet {
   std::uint64_t bits = 0;
 
   static constexpr CpuSet one(unsigned cpu) { return {std::uint64_t{1} << cpu}; }
-  static constexpr CpuSet first(unsigned count) { return {count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1}; }
+  static constexpr CpuSet first(unsigned count) {
+    return {count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1};
+  }
 
   friend constexpr auto operator<=>(CpuSet, CpuSet) = default;
   friend constexpr CpuSet operator&(CpuSet a, CpuSet b) { return {a.bits & b.bits}; }

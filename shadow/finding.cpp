@@ -14,7 +14,8 @@ PhysRange leaf_range(const Regime& r, Level level, Descriptor d) {
 PhysRange table_page(const Regime& r, PhysAddr page) { return {page, page + r.page_size()}; }
 
 /// Does the live tree give every address of this leaf the same output address?
-bool still_derivable(const Regime& r, const TableMemory& memory, PhysAddr root, const Place& place, Descriptor d) {
+bool still_derivable(const Regime& r, const TableMemory& memory, PhysAddr root, const Place& place,
+                     Descriptor d) {
   const auto now = walk(r, memory, root, place.va);
   if (!now || now->level > place.level) return false;
   return now->pa == vmsa::output_address(r, place.level, d);
@@ -35,15 +36,18 @@ class ReleaseJudge {
     table(e, top);
     for_each_below(r_, memory_, top, e.place.asid, [&](const Place& p, PhysAddr, Descriptor d) {
       if (found) return;
-      if (d.is_table(p.level)) table(e, table_of(r_, p, d));
-      else if (cacheable(p.level, d)) leaf(e, p, d);
+      if (d.is_table(p.level))
+        table(e, table_of(r_, p, d));
+      else if (cacheable(p.level, d))
+        leaf(e, p, d);
     });
   }
 
  private:
   void table(const Entry& through, const TableAt& t) {
     if (found || !table_page(r_, t.page).overlaps(range_)) return;
-    found = Finding{.harm = Harm::stale_table, .holders = through.holders, .entry = through, .va = t.va, .page = t.page};
+    found = Finding{
+        .harm = Harm::stale_table, .holders = through.holders, .entry = through, .va = t.va, .page = t.page};
   }
   void leaf(const Entry& through, const Place& place, Descriptor d) {
     const PhysRange mapped = leaf_range(r_, place.level, d);

@@ -15,10 +15,10 @@ namespace shootdown::shadow {
 /// A harm, with the stale entry that makes it possible.
 struct Finding {
   Harm harm = Harm::none;
-  CpuSet holders;    ///< CPUs that may do the damage
-  Entry entry;       ///< the stale entry that they would use
-  VirtAddr va{};     ///< an address through which they would
-  PhysAddr page{};   ///< the page that was released, or the slot that was written
+  CpuSet holders;   ///< CPUs that may do the damage
+  Entry entry;      ///< the stale entry that they would use
+  VirtAddr va{};    ///< an address through which they would
+  PhysAddr page{};  ///< the page that was released, or the slot that was written
   vmsa::Conflict conflict = vmsa::Conflict::none;  ///< for break-before-make
   Descriptor now{};                                ///< for break-before-make: the new descriptor
 };

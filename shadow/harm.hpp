@@ -47,9 +47,11 @@ struct RuleText {
 inline constexpr std::array<RuleText, 12> harm_texts{{
     {"none", "nothing found"},
     {"stale-page", "a page was released or reused while a CPU may still reach it by a stale translation"},
-    {"stale-table", "a table page was released or reused while a walk cache or a walk in flight may point to it"},
+    {"stale-table",
+     "a table page was released or reused while a walk cache or a walk in flight may point to it"},
     {"walker-table", "a table page was freed or reused while a software walker may still follow it"},
-    {"break-before-make", "a valid descriptor was replaced by a conflicting one while the old may still be held"},
+    {"break-before-make",
+     "a valid descriptor was replaced by a conflicting one while the old may still be held"},
     {"stale-permission", "a restriction was relied on while a CPU may still use the old permission"},
     {"unexpected-fault", "an access to memory that software holds to be mapped faulted"},
     {"livelock", "a spurious fault is never resolved"},

@@ -32,7 +32,8 @@ inline TableAt table_of(const Regime& r, const Place& place, Descriptor d) {
 
 /// Calls `fn(place, slot, word)` for each valid word of the table and, depth first, of every table below it.
 template <typename Fn>
-void for_each_below(const Regime& r, const TableMemory& memory, const TableAt& table, std::uint16_t asid, Fn&& fn) {
+void for_each_below(const Regime& r, const TableMemory& memory, const TableAt& table, std::uint16_t asid,
+                    Fn&& fn) {
   if (table.level > vmsa::page_level) return;
   memory.for_each_valid(table.page, r.entry_count(table.level), [&](unsigned i, Descriptor d) {
     const Place place{table.level, table.va + i * r.span(table.level), asid};

@@ -33,7 +33,8 @@ class Shadow {
 
   /// A store has become visible in a slot of a table that is linked at `place`: what was cacheable before may
   /// now be held although it is gone. When a table is unlinked, so is everything below it.
-  void store_linked(const TableMemory& memory, const Place& place, PhysAddr slot, Descriptor old, Descriptor now);
+  void store_linked(const TableMemory& memory, const Place& place, PhysAddr slot, Descriptor old,
+                    Descriptor now);
 
   /// A store has become visible in a page that may be walked through stale table entries only: hardware may
   /// take whatever it looks like.

@@ -123,23 +123,32 @@ inline constexpr auto regimes = [] {
 static_assert(regime(12, 52).root_level() == Level{-1} && regime(12, 52).entry_count(Level{-1}) == 16);
 static_assert(regime(16, 42).root_level() == pmd_level && regime(16, 42).has_block(pmd_level));
 
-/// Shrinks a real regime to tables of 2^bits entries (a narrower root stays narrower).
-///
-/// A section becomes one leaf table of pages; its vmemmap stays what it was in kind: one level 2 block with
-/// 4K pages, a few base pages (2) with 16K and 64K pages. Contiguous groups become pairs, and so does the
-/// unit of a range TLBI's base where it is more than a page.
-constexpr Regime scaled(Regime real, unsigned bits = 2) {
-  Regime r = real;
+/// The same tables with sections of 2^section_bits pages, so that hotplugging one takes few steps. A section's
+/// vmemmap stays what it was in kind: one level 2 block with 4K pages, a few base pages (2) otherwise.
+constexpr Regime with_small_sections(Regime r, unsigned section_bits) {
+  const unsigned vmemmap_bits = r.vmemmap_uses_blocks() ? r.bits_per_level : 1;
+  r.section_shift = r.page_shift + section_bits;
+  r.struct_page_shift = r.page_shift + vmemmap_bits - section_bits;
+  return r;
+}
+
+/// Shrinks a real regime for exhaustive exploration: tables of 4 entries (8 with two levels, whose root has
+/// every region in it; a narrower root stays narrower), sections of 2^section_bits pages or of one whole table
+/// of them, contiguous groups of two; the unit of a range TLBI's base becomes two pages where it was more
+/// than one.
+constexpr Regime scaled(Regime real, unsigned section_bits = 0) {
   const unsigned levels = real.level_count();
+  const unsigned bits = levels == 2 ? 3 : 2;
   const unsigned root_bits = real.va_bits - real.page_shift - (levels - 1) * real.bits_per_level;
+  Regime r = real;
   r.bits_per_level = bits;
   r.va_bits = real.page_shift + (levels - 1) * bits + (root_bits < bits ? root_bits : bits);
   r.contpte_shift = 1;
   r.contpmd_shift = 1;
-  r.section_shift = real.page_shift + bits;
   r.range_base_shift = real.page_shift + (real.range_base_shift > real.page_shift ? 1 : 0);
-  const unsigned vmemmap_pages_shift = real.vmemmap_uses_blocks() ? bits : 1;
-  r.struct_page_shift = real.page_shift + vmemmap_pages_shift - bits;
+  if (section_bits == 0) section_bits = bits;
+  r.section_shift = real.page_shift + section_bits;
+  r.struct_page_shift = real.page_shift + (real.vmemmap_uses_blocks() ? bits : 1) - section_bits;
   return r;
 }
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// Mutants: one operation of a procedure dropped or weakened wherever its site is executed. The procedure's code
+// is untouched; the machine hears something else.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "machine/model/op.hpp"
+
+namespace shootdown::model {
+
+enum class Weakening : std::uint8_t {
+  drop,                 ///< the operation is not performed
+  dsb_store_only,       ///< DSB: loads need not complete (ISH becomes ISHST)
+  dsb_non_shareable,    ///< DSB: this CPU's domain only (ISH becomes NSH)
+  tlbi_last_level,      ///< TLBI: leaves only
+  tlbi_asid,            ///< TLBI: one ASID (not the kernel's context)
+  tlbi_local,           ///< TLBI: this CPU only
+  tlbi_one_page_short,  ///< TLBI: the range ends one page early
+  tlbi_wrong_level,     ///< TLBI: a level hint that names pages, or level 2 where pages are meant
+  list_through_page,    ///< deferral: the list's link is stored in the page itself, bit 0 set
+};
+
+const char* name(Weakening w);
+
+/// A weakening at a site, named by its functions and line.
+struct Mutation {
+  Weakening weakening = Weakening::drop;
+  Site site;
+  OpKind kind = OpKind::done;
+
+  bool applies(const Site& at, OpKind op) const;
+  /// "dsb dropped in flush_tlb_kernel_range:35 <- ...": how reports name it.
+  std::string describe() const;
+};
+
+/// The weakenings that make sense for an operation: none for plain reads and stores.
+std::vector<Weakening> weakenings(const Op& op);
+
+/// What the machine hears instead: nothing, or up to two operations.
+std::vector<Op> weaken(const Op& op, Weakening w);
+
+}  // namespace shootdown::model

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "machine/model/procedure.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace shootdown::model {
+namespace {
+
+void append(std::vector<std::uint64_t>& words, const Op& op) {
+  words.push_back(static_cast<std::uint64_t>(op.kind));
+  words.insert(words.end(), {op.a, op.b, op.c});
+  if (op.kind != OpKind::tlbi) return;
+  const vmsa::Tlbi& t = op.tlbi;
+  words.push_back(vmsa::tlbi_index(t.op));
+  words.push_back(t.va.value);
+  words.push_back(t.pages);
+  words.push_back(static_cast<std::uint64_t>(t.ttl ? t.ttl->value + 2 : 0) << 32 | t.page_shift << 16 |
+                  t.asid);
+}
+
+}  // namespace
+
+Procedure::Procedure(Task task, const Setting& setting) : task_(std::move(task)), setting_(setting) {
+  start_ = intern(run({}), 0, 0, 0);
+}
+
+Procedure::Outcome Procedure::run(std::span<const std::uint64_t> log,
+                                  std::vector<ModelMachine::Visit>* visits) const {
+  ModelMachine machine(setting_.cpu, setting_.cpu_count, setting_.features, setting_.root, setting_.mutation,
+                       log);
+  machine.collect(visits);
+  bool returned = false;
+  try {
+    task_(machine);
+    returned = true;
+  } catch (const Suspended&) {
+  }
+  Outcome outcome{machine.pending(), machine.site(), {}};
+  if (returned) {
+    outcome.pending = Op{};
+  } else {
+    outcome.identity = machine.history().words();
+  }
+  append(outcome.identity, outcome.pending);
+  return outcome;
+}
+
+Procedure::Local Procedure::intern(const Outcome& outcome, Local parent, std::uint64_t answer,
+                                   std::uint32_t depth) {
+  const Local id = identities_.intern(outcome.identity);
+  if (id == states_.size()) states_.push_back({outcome.pending, outcome.site, parent, answer, depth});
+  return id;
+}
+
+std::vector<std::uint64_t> Procedure::log_of(Local l) const {
+  std::vector<std::uint64_t> log(states_[l].depth);
+  for (; states_[l].depth > 0; l = states_[l].parent) log[states_[l].depth - 1] = states_[l].answer;
+  return log;
+}
+
+Procedure::Local Procedure::step(Local from, std::uint64_t answer) {
+  const auto known = memo_.find({from, answer});
+  if (known != memo_.end()) return known->second;
+  std::vector<std::uint64_t> log = log_of(from);
+  log.push_back(answer);
+  const Local to = intern(run(log), from, answer, static_cast<std::uint32_t>(log.size()));
+  memo_.emplace(Key{from, answer}, to);
+  if (keep_logs_) {
+    logs_.resize(states_.size());
+    answers_.resize(states_.size());
+    answers_[from].push_back(answer);
+    logs_[to].push_back(std::move(log));
+  }
+  return to;
+}
+
+std::string Procedure::audit() {
+  logs_.resize(states_.size());
+  answers_.resize(states_.size());
+  for (Local l = 0; l < logs_.size(); ++l) {
+    for (std::uint64_t answer : answers_[l]) {
+      for (std::vector<std::uint64_t> log : logs_[l]) {
+        log.push_back(answer);
+        if (identities_.intern(run(log).identity) == memo_.at({l, answer})) continue;
+        return fmt::format("{} answers that lead to one state of {}:{} go on differently after answer {:#x}",
+                           log.size(), states_[l].site.function(), states_[l].site.line, answer);
+      }
+    }
+  }
+  return {};
+}
+
+std::vector<ModelMachine::Visit> Procedure::visits(Local l) const {
+  std::vector<ModelMachine::Visit> all;
+  run(log_of(l), &all);
+  return all;
+}
+
+std::size_t Procedure::bytes() const {
+  return identities_.bytes() + states_.capacity() * sizeof(State) + memo_.size() * 48;
+}
+
+}  // namespace shootdown::model

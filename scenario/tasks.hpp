@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// What each CPU of the hot-remove experiments runs, for one regime: procedures of mm/, in order.
+#pragma once
+
+#include "machine/model/procedure.hpp"
+#include "mm/hot_add.hpp"
+#include "mm/ptdump.hpp"
+#include "mm/vmalloc.hpp"
+#include "scenario/hot_remove.hpp"
+
+namespace shootdown::scenario {
+
+/// The tasks of one regime. `regime` selects among the instantiations; the rest is data.
+struct TaskSet {
+  model::Task build;              ///< alone, before the experiment: the neighbour and the range
+  std::vector<model::Task> cpus;  ///< the experiment
+};
+TaskSet tasks_4k(const HotRemoveConfig& c, const Arrangement& a);
+TaskSet tasks_16k(const HotRemoveConfig& c, const Arrangement& a);
+TaskSet tasks_64k(const HotRemoveConfig& c, const Arrangement& a);
+
+namespace detail {
+
+using model::ModelMachine;
+
+/// Words that a new owner may write into a page: leaves and tables by their looks, access flag clear or set.
+inline constexpr std::array<std::uint64_t, 3> hostile_words{0x3, 0x403, 0x1};
+
+template <vmsa::Regime R>
+struct Tasks {
+  const HotRemoveConfig& c;
+  const Arrangement& a;
+
+  mm::RemovePlan plan() const { return {c.strategy, c.table_rule}; }
+
+  /// Boot: the neighbour's page, and for hot-remove the range itself.
+  model::Task build() const {
+    return [c = c, a = a, plan = plan()](ModelMachine& m) {
+      mm::create_linear_map<R>(m, a.map, {a.neighbour, a.neighbour + R.page_size()}, mm::mappings[0]);
+      if (c.experiment == Experiment::hot_add) return;
+      if (c.path != Path::vmemmap) mm::create_linear_map<R>(m, a.map, a.range, c.mapping);
+      if (c.path != Path::linear) mm::add_pages<R>(m, a.map, a.range);
+      m.memblock_add(a.range);
+    };
+  }
+
+  model::Task remove() const {
+    if (!c.memblock_last)
+      return [a = a, plan = plan()](ModelMachine& m) { remove_memblock_first(m, a, plan); };
+    return [a = a, plan = plan()](ModelMachine& m) { mm::try_remove_memory<R>(m, a.map, a.range, plan); };
+  }
+  /// The order of before 2019, when nothing was valid any more by the time the teardown asked.
+  static void remove_memblock_first(ModelMachine& m, const Arrangement& a, const mm::RemovePlan& plan) {
+    machine::Scope scope(m, "try_remove_memory");
+    m.lock(machine::Lock::memory_hotplug);
+    m.memblock_remove(a.range);
+    mm::arch_remove_memory<R>(m, a.map, a.range, plan);
+    m.release_range(a.range);
+    m.unlock(machine::Lock::memory_hotplug);
+  }
+  model::Task add_then_remove() const {
+    return [a = a, mapping = c.mapping, plan = plan()](ModelMachine& m) {
+      if (mm::add_memory<R>(m, a.map, a.range, mapping, plan))
+        mm::try_remove_memory<R>(m, a.map, a.range, plan);
+    };
+  }
+
+  static void expect_mapped(ModelMachine& m, mm::VirtAddr va) {
+    machine::Scope scope(m, "access");
+    if (m.load(va).faulted != 0) m.unexpected_fault(va);
+  }
+  static void use_neighbour(ModelMachine& m, const Arrangement& a) {
+    expect_mapped(m, a.map.phys_to_virt(a.neighbour));
+  }
+  static void use_vmalloc(ModelMachine& m, const Arrangement& a) {
+    machine::Scope scope(m, "vmalloc_user");
+    if (!mm::vmap_page<R>(m, a.vmalloc, a.vmalloc_page)) return;
+    expect_mapped(m, a.vmalloc);
+    mm::vunmap_page<R>(m, a.vmalloc);
+  }
+  static void dump(ModelMachine& m, const HotRemoveConfig& c, const Arrangement& a) {
+    machine::Scope scope(m, "ptdump");
+    if (c.path != Path::vmemmap) mm::ptdump_walk<R>(m, a.map.linear(a.range), c.dumper_takes_lock);
+    if (c.path != Path::linear) mm::ptdump_walk<R>(m, a.map.vmemmap(R, a.range), c.dumper_takes_lock);
+  }
+  /// The new owner of something that was released writes words that look like descriptors.
+  static void reuse(ModelMachine& m) {
+    machine::Scope scope(m, "new_owner");
+    const mm::PhysAddr page = m.take_released();
+    m.data_store(page, hostile_words[m.choose(hostile_words.size())]);
+  }
+
+  TaskSet all() const {
+    TaskSet set{build(), {}};
+    set.cpus.push_back(c.experiment == Experiment::hot_add ? add_then_remove() : remove());
+    const bool vmalloc = c.experiment == Experiment::hot_remove;
+    auto neighbour = [c = c, a = a, vmalloc](ModelMachine& m, bool dumps) {
+      use_neighbour(m, a);
+      if (vmalloc) use_vmalloc(m, a);
+      if (dumps) dump(m, c, a);
+    };
+    if (c.cpus == 2) {
+      set.cpus.push_back([neighbour](ModelMachine& m) {
+        neighbour(m, true);
+        reuse(m);
+      });
+      return set;
+    }
+    set.cpus.push_back([neighbour, dumps = c.cpus == 3](ModelMachine& m) { neighbour(m, dumps); });
+    set.cpus.push_back([](ModelMachine& m) { reuse(m); });
+    if (c.cpus == 4) set.cpus.push_back([c = c, a = a](ModelMachine& m) { dump(m, c, a); });
+    return set;
+  }
+};
+
+/// The instantiations of one real regime: scaled or full, with each size of section that the mappings ask for.
+template <vmsa::Regime Real>
+TaskSet tasks_of(const HotRemoveConfig& c, const Arrangement& a) {
+  constexpr unsigned scaled_bits = vmsa::scaled(Real).bits_per_level;
+  switch (a.regime.section_shift - Real.page_shift) {
+    case 1:
+      return c.geometry == Geometry::full ? Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all()
+                                          : Tasks<vmsa::scaled(Real, 1)>{c, a}.all();
+    case 2:
+      if (c.geometry == Geometry::full) return Tasks<vmsa::with_small_sections(Real, 2)>{c, a}.all();
+      return Tasks<vmsa::scaled(Real, 2)>{c, a}.all();
+    case Real.bits_per_level: return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level)>{c, a}.all();
+    case Real.bits_per_level + 1:
+      return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level + 1)>{c, a}.all();
+    case scaled_bits + (scaled_bits == 2 ? 1 : 0): return Tasks<vmsa::scaled(Real, 3)>{c, a}.all();
+    default: return Tasks<vmsa::scaled(Real, 4)>{c, a}.all();
+  }
+}
+
+}  // namespace detail
+}  // namespace shootdown::scenario
