@@ -39,8 +39,8 @@ constexpr bool flush_everything(const Regime& r, const FlushRequest& q, bool has
 namespace detail {
 /// The loop of `for_each_tlbi`: `pages` from the address of `t` on.
 template <typename Emit>
-constexpr void emit_range(const Regime& r, Tlbi t, std::uint64_t pages, std::uint64_t stride, bool has_range_tlbi,
-                          Emit& emit) {
+constexpr void emit_range(const Regime& r, Tlbi t, std::uint64_t pages, std::uint64_t stride,
+                          bool has_range_tlbi, Emit& emit) {
   for (unsigned scale = 3; pages > 0;) {
     const std::uint64_t base_unit = std::uint64_t{1} << r.range_base_shift;
     t.op.range = has_range_tlbi && pages > 1 && t.va.is_aligned(base_unit);
@@ -74,12 +74,13 @@ constexpr void emit_range(const Regime& r, Tlbi t, std::uint64_t pages, std::uin
 ///
 /// One page, by far the most frequent request, is inlined into its caller: a timed run makes 10^8 of them.
 template <typename Emit>
-[[gnu::always_inline]] constexpr void for_each_tlbi(const Regime& r, const FlushRequest& q, bool has_range_tlbi,
-                                                    Emit&& emit) {
+[[gnu::always_inline]] constexpr void for_each_tlbi(const Regime& r, const FlushRequest& q,
+                                                    bool has_range_tlbi, Emit&& emit) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
   const VirtRange range = rounded_range(r, q);
   const std::uint64_t pages = range.size() >> r.page_shift;
-  const Tlbi t{.op = q.op, .va = range.start, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift};
+  Tlbi t{.op = q.op, .va = range.start, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift};
+  t.op.range = false;
   if (pages == 1) return emit(t);
   detail::emit_range(r, t, pages, stride, has_range_tlbi, emit);
 }

@@ -145,6 +145,21 @@ TEST(ForEachTlbi, TheTopOfTheAddressSpace) {
       }
 }
 
+/// Whether the request's own operation is the range form makes no difference.
+TEST(ForEachTlbi, DecidesTheFormItself) {
+  const Regime r = regime(12, 48);
+  for (bool has_range_tlbi : {false, true})
+    for (std::uint64_t pages : {1u, 2u, 33u}) {
+      FlushRequest q = pages_at(r, r.base(), pages);
+      const std::vector<Issued> want = plan(r, q, has_range_tlbi);
+      q.op.range = true;
+      const std::vector<Issued> got = plan(r, q, has_range_tlbi);
+      ASSERT_EQ(got.size(), want.size());
+      for (std::size_t i = 0; i < got.size(); ++i)
+        EXPECT_TRUE(got[i].op == want[i].op && got[i].xt == want[i].xt);
+    }
+}
+
 TEST(ForEachTlbi, AnEmptyRangeIsNothing) {
   for (const Regime& r : regimes)
     for (bool has_range_tlbi : {false, true}) {
