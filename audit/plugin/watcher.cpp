@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+#include "audit/plugin/watcher.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+namespace shootdown::audit::plugin {
+namespace {
+
+constexpr unsigned link_register = 30;
+constexpr unsigned frame_register = 29;
+constexpr unsigned dc_zva_bytes = 64;
+constexpr unsigned batch_first_offset = 8;
+constexpr unsigned batch_count_max = 31;
+
+/// Functions by whose execution memory goes back, under the names they have had.
+struct ReleasePoint {
+  const char* name;
+  Action action;
+};
+constexpr ReleasePoint release_points[]{
+    {"free_unref_page", Action::free_page},    {"__free_pages_ok", Action::free_page},
+    {"free_frozen_pages", Action::free_page},  {"__free_frozen_pages", Action::free_page},
+    {"__free_pages", Action::put_page},        {"___free_pages", Action::put_page},
+    {"free_unref_folios", Action::free_batch}, {"pgd_free", Action::free_root},
+};
+
+/// The vectors for exceptions from 64-bit EL0: sync, IRQ, FIQ, SError (D1.3).
+constexpr std::uint64_t user_vectors[]{0x400, 0x480, 0x500, 0x580};
+
+}  // namespace
+
+bool Watcher::open(const char* ram_path, std::uint64_t ram_start, std::uint64_t ram_bytes, int fd,
+                   const char* symbols) {
+  if (!ram_.map(ram_path, ram_start, ram_bytes)) return false;
+  pipe_.open(fd);
+  load_symbols(symbols);
+  scratch_ = g_byte_array_new();
+  instructions_ = {qemu_plugin_scoreboard_new(sizeof(std::uint64_t)), 0};
+  return !places_.empty();
+}
+
+void Watcher::place(std::uint64_t address, Action action, std::uint16_t op) {
+  places_.emplace(address, Instruction{action, op, 31});
+}
+
+void Watcher::load_symbols(const char* path) {
+  std::FILE* file = std::fopen(path, "re");
+  if (file == nullptr) return;
+  unsigned long long address = 0;
+  char name[128];
+  while (std::fscanf(file, "%llx %127s", &address, name) == 2) {
+    for (const ReleasePoint& p : release_points)
+      if (std::strcmp(name, p.name) == 0) place(address, p.action);
+    if (std::strcmp(name, "arch_remove_memory") == 0) place(address, Action::enter);
+    // Code for the trampoline of page-table isolation enters one instruction later.
+    if (std::strcmp(name, "vectors") == 0)
+      for (std::uint64_t v : user_vectors)
+        place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
+  }
+  std::fclose(file);
+}
+
+void Watcher::add_cpu(unsigned cpu) {
+  GArray* all = qemu_plugin_get_registers();
+  const auto* descriptors = reinterpret_cast<const qemu_plugin_reg_descriptor*>(all->data);
+  const std::lock_guard lock(mutex_);
+  cpus_[cpu].registers.assign(31, nullptr);
+  for (unsigned i = 0; i < all->len; ++i) {
+    char* end = nullptr;
+    if (descriptors[i].name[0] != 'x') continue;
+    const unsigned long n = std::strtoul(descriptors[i].name + 1, &end, 10);
+    if (*end == '\0' && n < 31) cpus_[cpu].registers[n] = descriptors[i].handle;
+  }
+  g_array_free(all, 1);
+}
+
+Site* Watcher::site_of(std::uint64_t pc, std::uint32_t opcode) {
+  const std::lock_guard lock(mutex_);
+  // The instruction after a call of a watched function is where it returns to. A call ends its block, so the
+  // place is known before that instruction is translated.
+  if (auto target = call_target(opcode, pc)) {
+    if (auto it = places_.find(*target); it != places_.end() && it->second.action == Action::enter)
+      place(pc + 4, Action::leave, it->second.op);
+  }
+  Instruction wanted{};
+  if (!is_of_interest(pc, opcode, wanted)) return nullptr;
+  const auto [begin, end] = sites_.equal_range(pc);
+  for (auto it = begin; it != end; ++it)
+    if (it->second->instruction == wanted) return it->second.get();
+  return sites_.emplace(pc, std::make_unique<Site>(Site{wanted, pc}))->second.get();
+}
+
+bool Watcher::is_of_interest(std::uint64_t pc, std::uint32_t opcode, Instruction& wanted) const {
+  if (const auto decoded = decode(opcode)) {
+    wanted = *decoded;
+    // In user code a mark is all that counts; what else it may execute there is nobody's table maintenance.
+    return is_kernel_code(pc) || wanted.action == Action::mark;
+  }
+  const auto found = places_.find(pc);
+  if (found == places_.end()) return false;
+  wanted = found->second;
+  return true;
+}
+
+std::uint64_t Watcher::read_register(unsigned cpu, unsigned n) {
+  if (n >= cpus_[cpu].registers.size() || cpus_[cpu].registers[n] == nullptr) return 0;
+  g_byte_array_set_size(scratch_, 0);
+  if (qemu_plugin_read_register(cpus_[cpu].registers[n], scratch_) < 8) return 0;
+  std::uint64_t value;
+  std::memcpy(&value, scratch_->data, sizeof value);
+  return value;
+}
+
+Translation Watcher::kernel_tables(unsigned cpu) const {
+  return {regime_of(cpus_[cpu].tcr, true), root_of(cpus_[cpu].ttbr1)};
+}
+
+std::uint32_t Watcher::stack_at(unsigned cpu, std::uint64_t pc) {
+  if (pc >> 63 == 0 || cpus_[cpu].ttbr1 == 0) return 0;
+  return stacks_.number_of({pc, read_register(cpu, frame_register), read_register(cpu, link_register)},
+                           kernel_tables(cpu), cpu);
+}
+
+std::uint64_t Watcher::read_kernel(unsigned cpu, std::uint64_t va, unsigned bytes) const {
+  const auto pa = translate(ram_, kernel_tables(cpu), va);
+  if (!pa || !ram_.contains(*pa)) return 0;
+  const std::uint64_t word = ram_.word(*pa & ~std::uint64_t{7}) >> (*pa % 8 * 8);
+  return bytes == 8 ? word : word & ((std::uint64_t{1} << 8 * bytes) - 1);
+}
+
+void Watcher::put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack, std::uint64_t a,
+                  std::uint64_t b) {
+  pipe_.put({kind, static_cast<std::uint8_t>(cpu), static_cast<std::uint8_t>(op), stack, a, b});
+}
+
+void Watcher::executed(unsigned cpu, const Site& site) {
+  const std::lock_guard lock(mutex_);
+  const Instruction& i = site.instruction;
+  auto operand = [&] { return i.rt == 31 ? 0 : read_register(cpu, i.rt); };
+  switch (i.action) {
+    case Action::tlbi: put(cpu, EventKind::tlbi, i.op, stack_at(cpu, site.pc), operand(), 0); break;
+    case Action::tlbi_other: put(cpu, EventKind::tlbi_other, 0, stack_at(cpu, site.pc), site.pc, 0); break;
+    case Action::dsb: put(cpu, EventKind::dsb, i.op, stack_at(cpu, site.pc), 0, 0); break;
+    case Action::isb: put(cpu, EventKind::isb, 0, 0, 0, 0); break;
+    case Action::sgi: put(cpu, EventKind::sgi, 0, stack_at(cpu, site.pc), operand(), 0); break;
+    case Action::ttbr0:
+    case Action::ttbr1:
+    case Action::tcr:
+    case Action::task: system_register(cpu, site, operand()); break;
+    case Action::zero_block: zero_block(cpu, site, operand()); break;
+    case Action::mark:
+      put(cpu, EventKind::mark, 0, 0, i.op, qemu_plugin_u64_sum(instructions_));
+      pipe_.flush();
+      break;
+    case Action::free_page:
+      free_pages(cpu, site, read_register(cpu, 0), static_cast<unsigned>(read_register(cpu, 1)),
+                 Release::page);
+      break;
+    case Action::put_page: {
+      // Only the last reference frees.
+      const std::uint64_t page = read_register(cpu, 0);
+      if (read_kernel(cpu, page + struct_page_refcount_offset, 4) == 1)
+        free_pages(cpu, site, page, static_cast<unsigned>(read_register(cpu, 1)), Release::page);
+      break;
+    }
+    case Action::free_batch: free_batch(cpu, site, read_register(cpu, 0)); break;
+    case Action::free_root: free_root(cpu, site, read_register(cpu, 1)); break;
+    case Action::user_entry: put(cpu, EventKind::user, 0, 0, 0, 0); break;
+    case Action::enter:
+      removed_start_ = read_register(cpu, 0);
+      removed_bytes_ = read_register(cpu, 1);
+      put(cpu, EventKind::enter, i.op, 0, removed_start_, qemu_plugin_u64_get(instructions_, cpu));
+      break;
+    case Action::leave:
+      put(cpu, EventKind::leave, i.op, 0, removed_start_, qemu_plugin_u64_get(instructions_, cpu));
+      tables_.released(removed_start_, removed_bytes_);
+      put(cpu, EventKind::release, static_cast<unsigned>(Release::range), stack_at(cpu, site.pc),
+          removed_start_, removed_bytes_);
+      break;
+  }
+}
+
+void Watcher::system_register(unsigned cpu, const Site& site, std::uint64_t value) {
+  Cpu& c = cpus_[cpu];
+  switch (site.instruction.action) {
+    case Action::tcr:
+      c.tcr = value;
+      put(cpu, EventKind::tcr, 0, 0, value, 0);
+      break;
+    case Action::ttbr0:
+      c.ttbr0 = value;
+      tables_.add_root(regime_of(c.tcr, false), root_of(value), cpu);
+      put(cpu, EventKind::ttbr0, 0, 0, value, 0);
+      break;
+    case Action::ttbr1:
+      c.ttbr1 = value;
+      tables_.add_root(regime_of(c.tcr, true), root_of(value), cpu);
+      put(cpu, EventKind::ttbr1, 0, 0, value, 0);
+      break;
+    default:
+      // In the kernel SP_EL0 is the current task; on the way to user space it is the user's stack.
+      if (value >> 63 == 0 || value == c.task) break;
+      c.task = value;
+      put(cpu, EventKind::task, 0, 0, value, 0);
+      break;
+  }
+}
+
+void Watcher::zero_block(unsigned cpu, const Site& site, std::uint64_t va) {
+  if (va >> 63 == 0 || cpus_[cpu].ttbr1 == 0) return;
+  va &= ~std::uint64_t{dc_zva_bytes - 1};
+  const auto pa = translate(ram_, kernel_tables(cpu), va);
+  if (pa && tables_.may_hold_table(*pa)) tables_.zeroing(*pa, dc_zva_bytes, cpu, stack_at(cpu, site.pc));
+}
+
+void Watcher::free_pages(unsigned cpu, const Site& site, std::uint64_t struct_page, unsigned order,
+                         Release how) {
+  const vmsa::Regime regime = regime_of(cpus_[cpu].tcr, true);
+  const auto pa = vmemmap_.page_address(ram_, regime, struct_page);
+  if (!pa || order > 20) return;
+  const std::uint64_t bytes = regime.page_size() << order;
+  tables_.released(*pa, bytes);
+  put(cpu, EventKind::release, static_cast<unsigned>(how), stack_at(cpu, site.pc), *pa, bytes);
+}
+
+void Watcher::free_batch(unsigned cpu, const Site& site, std::uint64_t batch) {
+  const std::uint64_t count = read_kernel(cpu, batch, 1);
+  for (std::uint64_t i = 0; i < count && i < batch_count_max; ++i) {
+    const std::uint64_t folio = read_kernel(cpu, batch + batch_first_offset + 8 * i, 8);
+    // A large folio says its order in the low bits of its second struct page's flags.
+    const bool large = (read_kernel(cpu, folio, 8) & page_flag_head) != 0;
+    const auto order = large ? static_cast<unsigned>(read_kernel(cpu, folio + struct_page_bytes, 1)) : 0u;
+    free_pages(cpu, site, folio, order, Release::batch);
+  }
+}
+
+void Watcher::free_root(unsigned cpu, const Site& site, std::uint64_t root) {
+  const vmsa::Regime regime = regime_of(cpus_[cpu].tcr, false);
+  const std::uint64_t bytes =
+      std::uint64_t{regime.entry_count(regime.root_level())} * sizeof(vmsa::Descriptor);
+  const auto pa = translate(ram_, kernel_tables(cpu), root);
+  // A root that fills a page goes to the page allocator, which is watched as well.
+  if (!pa || bytes >= regime.page_size()) return;
+  tables_.released(*pa, bytes);
+  put(cpu, EventKind::release, static_cast<unsigned>(Release::root), stack_at(cpu, site.pc), *pa, bytes);
+}
+
+/// The linear map is plain arithmetic; QEMU is asked for everything else, and at first for the linear map too.
+std::uint64_t Watcher::store_address(unsigned cpu, qemu_plugin_meminfo_t info, std::uint64_t va) {
+  constexpr unsigned checks = 10'000;
+  const unsigned va_bits = 64 - static_cast<unsigned>(cpus_[cpu].tcr >> 16 & 63);
+  const std::uint64_t offset = va - (~std::uint64_t{0} << va_bits);
+  const bool linear = linear_is_plain_ && va >> 63 != 0 && offset < ram_.bytes();
+  if (linear && linear_checks_ >= checks) return ram_.start() + offset;
+  const qemu_plugin_hwaddr* where = qemu_plugin_get_hwaddr(info, va);
+  if (where == nullptr || qemu_plugin_hwaddr_is_io(where)) return ~std::uint64_t{0};
+  const std::uint64_t pa = qemu_plugin_hwaddr_phys_addr(where);
+  if (linear) {
+    ++linear_checks_;
+    linear_is_plain_ = pa == ram_.start() + offset;
+  }
+  return pa;
+}
+
+void Watcher::stored(unsigned cpu, qemu_plugin_meminfo_t info, std::uint64_t va, std::uint64_t pc) {
+  // Stores of kernel code to the user half are to the user's memory.
+  if (cpus_[cpu].ttbr1 == 0 || (va >> 63 == 0 && pc >> 63 != 0)) return;
+  const std::uint64_t pa = store_address(cpu, info, va);
+  if (!tables_.may_hold_table(pa)) return;
+  const std::lock_guard lock(mutex_);
+  tables_.stored(pa, 1u << qemu_plugin_mem_size_shift(info), cpu, stack_at(cpu, pc));
+}
+
+void Watcher::flush() {
+  const std::lock_guard lock(mutex_);
+  pipe_.flush();
+}
+
+}  // namespace shootdown::audit::plugin
