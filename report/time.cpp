@@ -61,6 +61,7 @@ ordered_json time_json(const TimeResult& r) {
   json["cpus"] = r.cpus;
   json["memory_bytes"] = r.memory.value;
   json["profile"] = r.profile;
+  json["profile_digest"] = r.profile_digest;
   json["mapping"] = r.mapping;
   json["vmemmap"] = r.vmemmap;
   json["erratum"] = r.erratum;
@@ -89,7 +90,7 @@ ordered_json time_json(const TimeResult& r) {
 
 std::string time_key(const ordered_json& json) {
   std::string key;
-  for (const char* part : {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "mapping",
+  for (const char* part : {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "profile_digest", "mapping",
                            "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
     const auto found = json.find(part);
     key += (found == json.end() ? std::string("?") : found->dump()) + '|';

@@ -26,6 +26,7 @@ struct TimeResult {
   unsigned sockets = 1;
   timed::Bytes memory;
   std::string profile;
+  std::string profile_digest;
   std::string mapping;
   std::string vmemmap;
   bool erratum = false;

@@ -46,6 +46,27 @@ Bytes host_bytes_needed(const HotRemoveSpec& spec) {
   return Bytes((tables + tables / 64 + 128) << r.page_shift);
 }
 
+report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile, unsigned cpus,
+                                       const timed::Sampling& sampling) {
+  report::TimeResult result;
+  result.scenario = "hot-remove";
+  result.strategy = spec.strategy.name;
+  result.page_shift = spec.regime.page_shift;
+  result.va_bits = spec.regime.va_bits;
+  result.cpus = cpus;
+  result.sockets = profile.sockets_for(cpus);
+  result.memory = spec.memory;
+  result.profile = profile.name;
+  result.profile_digest = profile.digest();
+  result.mapping = spec.mapping.name;
+  result.vmemmap = spec.regime.vmemmap_uses_blocks() && spec.vmemmap_blocks ? "block" : "pages";
+  result.erratum = spec.repeat_tlbi;
+  result.blocks_one_by_one = spec.blocks_one_by_one;
+  result.seed = sampling.seed;
+  result.samples = sampling.samples;
+  return result;
+}
+
 report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run,
                                     const timed::Profile& profile, unsigned cpus,
                                     const timed::Sampling& sampling) {
@@ -56,19 +77,7 @@ report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRu
   const timed::Uncertainty range = timed::sample(
       profile, sampling, [&](const ParamValues& v) { return timed::Prices(v, size).total(run.removal); });
 
-  report::TimeResult result;
-  result.scenario = "hot-remove";
-  result.strategy = spec.strategy.name;
-  result.page_shift = spec.regime.page_shift;
-  result.va_bits = spec.regime.va_bits;
-  result.cpus = cpus;
-  result.sockets = size.sockets;
-  result.memory = spec.memory;
-  result.profile = profile.name;
-  result.mapping = spec.mapping.name;
-  result.vmemmap = spec.regime.vmemmap_uses_blocks() && spec.vmemmap_blocks ? "block" : "pages";
-  result.erratum = spec.repeat_tlbi;
-  result.blocks_one_by_one = spec.blocks_one_by_one;
+  report::TimeResult result = describe_hot_remove(spec, profile, cpus, sampling);
   result.simulated = system.now(0);
   result.low = range.low;
   result.high = range.high;
@@ -83,8 +92,6 @@ report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRu
   result.rcu_stall_warning = result.longest_stretch >= central.time(timed::Param::rcu_stall_timeout);
   result.counts = run.removal.counts();
   result.warnings = run.warnings;
-  result.seed = sampling.seed;
-  result.samples = sampling.samples;
   result.host_seconds = run.host_seconds;
   result.host_peak = run.host_peak;
   return result;

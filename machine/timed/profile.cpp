@@ -2,12 +2,28 @@
 // What follows from a profile's figures.
 #include "machine/timed/profile.hpp"
 
+#include <fmt/format.h>
+
+#include <bit>
+
 namespace shootdown::timed {
 
 ParamValues Profile::central() const {
   ParamValues values;
   for (const ParamInfo& p : param_infos) values[p.param] = (*this)[p.param].value;
   return values;
+}
+
+std::string Profile::digest() const {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a, a byte at a time
+  const auto add = [&](std::uint64_t word) {
+    for (unsigned i = 0; i < 8; ++i) hash = (hash ^ (word >> (8 * i) & 0xff)) * 0x100000001b3;
+  };
+  add(std::uint64_t{cpus} << 32 | sockets);
+  add(std::uint64_t{range_tlbi} << 8 | static_cast<std::uint64_t>(bbm));
+  for (const Figure& f : figures)
+    for (double value : {f.value, f.low, f.high}) add(std::bit_cast<std::uint64_t>(value));
+  return fmt::format("{:016x}", hash);
 }
 
 unsigned Profile::sockets_for(unsigned n) const {

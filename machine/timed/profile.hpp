@@ -43,6 +43,8 @@ struct Profile {
   const Figure& operator[](Param p) const { return figures[static_cast<std::size_t>(p)]; }
 
   ParamValues central() const;
+  /// Sixteen hex digits over everything that decides a result: two results with equal digests are comparable.
+  std::string digest() const;
   /// Sockets that `n` CPUs of this kind fill.
   unsigned sockets_for(unsigned n) const;
 };

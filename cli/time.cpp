@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+// The `time` command: runs a plan, writes text, JSON lines and plots, and goes on with a sweep that was cut off.
+#include "cli/time.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+
+#include "cli/time_work.hpp"
+#include "machine/timed/profile_toml.hpp"
+#include "report/plot.hpp"
+#include "report/sweep.hpp"
+
+namespace shootdown::cli {
+
+namespace {
+
+using nlohmann::ordered_json;
+using report::TimeResult;
+
+int fail(std::ostream& err, const Refusal& refusal) {
+  err << "shootdown: " << refusal.message << '\n';
+  return refusal.exit_code;
+}
+
+/// The results so far, as JSON lines by job; what a sweep finds in its file and what it adds.
+class Collected {
+ public:
+  explicit Collected(const TimePlan& plan) : plan_(plan), lines_(plan.jobs.size()), results_(plan.jobs.size()) {}
+
+  void add(std::size_t job, std::vector<TimeResult> results) {
+    for (const TimeResult& r : results) lines_[job].push_back(report::time_json(r));
+    results_[job] = std::move(results);
+  }
+  bool complete(std::size_t job) const { return lines_[job].size() == plan_.jobs[job].cpus.size(); }
+  const std::vector<ordered_json>& lines(std::size_t job) const { return lines_[job]; }
+
+  /// Takes over what a former run of the same sweep left in `path`; a torn last line is forgotten.
+  tl::expected<void, Refusal> take_over(const std::string& path) {
+    std::map<std::string, std::size_t> jobs = keys();
+    std::ifstream file(path);
+    unsigned line_number = 0;
+    for (std::string line; std::getline(file, line);) {
+      ++line_number;
+      const ordered_json json = ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (json.is_discarded() && file.eof()) break;
+      const auto found = json.is_object() ? jobs.find(report::time_key(json)) : jobs.end();
+      if (found == jobs.end())
+        return tl::unexpected(Refusal{65, fmt::format("{}:{}: not a result of this sweep; give another -o, or remove "
+                                                      "the file to begin again", path, line_number)});
+      lines_[found->second].push_back(json);
+      jobs.erase(found);
+    }
+    for (std::size_t job = 0; job < lines_.size(); ++job)
+      if (!complete(job)) lines_[job].clear();  // cut off between two numbers of CPUs: cheap to do again
+    return {};
+  }
+
+  std::vector<ordered_json> all_lines() const {
+    std::vector<ordered_json> all;
+    for (const auto& job : lines_) all.insert(all.end(), job.begin(), job.end());
+    return all;
+  }
+  std::vector<TimeResult> all_results() const {
+    std::vector<TimeResult> all;
+    for (const auto& job : results_) all.insert(all.end(), job.begin(), job.end());
+    return all;
+  }
+
+ private:
+  /// The key of every result that the plan will give, and the job that gives it.
+  std::map<std::string, std::size_t> keys() const {
+    std::map<std::string, std::size_t> jobs;
+    for (std::size_t job = 0; job < plan_.jobs.size(); ++job)
+      for (unsigned cpus : plan_.jobs[job].cpus)
+        jobs[report::time_key(report::time_json(scenario::describe_hot_remove(plan_.jobs[job].spec, plan_.profile,
+                                                                            cpus, plan_.sampling)))] = job;
+    return jobs;
+  }
+
+  const TimePlan& plan_;
+  std::vector<std::vector<ordered_json>> lines_;
+  std::vector<std::vector<TimeResult>> results_;
+};
+
+void write_lines(std::ostream& out, const std::vector<ordered_json>& lines) {
+  for (const ordered_json& line : lines) out << line.dump() << '\n';
+}
+
+/// Replaces the file in one step: whoever looks finds the old lines or the new ones.
+tl::expected<void, Refusal> write_file(const std::string& path, const std::vector<ordered_json>& lines) {
+  const std::string next = path + ".new";
+  std::ofstream file(next, std::ios::trunc);
+  write_lines(file, lines);
+  file.close();
+  if (!file || std::rename(next.c_str(), path.c_str()) != 0)
+    return tl::unexpected(Refusal{66, fmt::format("{}: cannot be written", path)});
+  return {};
+}
+
+/// Does the jobs that are still to do; each job's lines reach the file as soon as they are there.
+tl::expected<void, Refusal> work_through(const TimePlan& plan, const TimeOptions& o, Collected& collected,
+                                         std::ostream& err) {
+  TimeWork work{plan, {}, o.progress ? &err : nullptr};
+  for (std::size_t job = 0; job < plan.jobs.size(); ++job)
+    if (!collected.complete(job)) work.todo.push_back(job);
+  std::ofstream file;
+  if (!o.output.empty()) {
+    if (const auto written = write_file(o.output, collected.all_lines()); !written) return written;
+    file.open(o.output, std::ios::app);
+  }
+  return do_time_work(work, [&](std::size_t job, std::vector<TimeResult> results) {
+    collected.add(job, std::move(results));
+    write_lines(file, collected.lines(job));
+    file.flush();
+  });
+}
+
+}  // namespace
+
+int run_time(const TimeOptions& o, std::ostream& out, std::ostream& err) {
+  const auto plan = make_time_plan(o);
+  if (!plan) return fail(err, plan.error());
+  Collected collected(*plan);
+  if (plan->sweep && !o.output.empty())
+    if (const auto taken = collected.take_over(o.output); !taken) return fail(err, taken.error());
+  if (const auto worked = work_through(*plan, o, collected, err); !worked) return fail(err, worked.error());
+  const std::vector<ordered_json> lines = collected.all_lines();
+  if (!o.output.empty())
+    if (const auto written = write_file(o.output, lines); !written) return fail(err, written.error());
+  if (!o.plot.empty())
+    if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted) return fail(err, {69, plotted.error()});
+  if (o.format == "json") write_lines(out, lines);
+  else if (plan->sweep) report::write_sweep_text(out, lines);
+  else report::write_time_text(out, collected.all_results(), {o.colour});
+  return 0;
+}
+
+}  // namespace shootdown::cli

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// From `time` options to work: which runs, priced for which numbers of CPUs. Checks everything before anything runs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <tl/expected.hpp>
+
+#include "cli/time.hpp"
+#include "machine/timed/profile.hpp"
+#include "machine/timed/uncertainty.hpp"
+#include "scenario/timed_hot_remove.hpp"
+
+namespace shootdown::cli {
+
+/// Why a command line cannot be run: one line, and the exit code.
+struct Refusal {
+  int exit_code = 64;
+  std::string message;
+};
+
+/// One run of the procedure, and the machines it is priced on.
+struct TimeJob {
+  scenario::HotRemoveSpec spec;
+  std::vector<unsigned> cpus;
+};
+
+struct TimePlan {
+  timed::Profile profile;
+  timed::Sampling sampling;
+  std::vector<TimeJob> jobs;  ///< in the order of the output
+  bool sweep = false;
+  unsigned workers = 1;
+};
+
+tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& options);
+
+/// "480G", "1.5T", "134217728": binary units.
+tl::expected<std::uint64_t, std::string> parse_size(const std::string& text);
+/// "1..256" doubles from the first to the last, both included; "8..64+8" adds; "1,8,72" lists.
+tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(const std::string& text);
+
+}  // namespace shootdown::cli
