@@ -126,5 +126,21 @@ TEST(Regime, ScalingKeepsTheShape) {
     }
 }
 
+/// Full tables, small sections: only the sections and what describes them change.
+TEST(Regime, SmallSectionsKeepTheTables) {
+  for (const Regime& real : regimes)
+    for (unsigned section_bits : {1u, 2u, real.bits_per_level, real.bits_per_level + 1}) {
+      Regime r = with_small_sections(real, section_bits);
+      SCOPED_TRACE(show(real) + " with sections of 2^" + std::to_string(section_bits));
+      EXPECT_EQ(r.section_size(), real.page_size() << section_bits);
+      EXPECT_EQ(r.vmemmap_uses_blocks(), real.vmemmap_uses_blocks());
+      EXPECT_EQ(r.section_vmemmap_size(),
+                real.vmemmap_uses_blocks() ? real.span(pmd_level) : 2 * real.page_size());
+      r.section_shift = real.section_shift;
+      r.struct_page_shift = real.struct_page_shift;
+      EXPECT_EQ(r, real);
+    }
+}
+
 }  // namespace
 }  // namespace shootdown::vmsa
