@@ -119,10 +119,10 @@ class Search {
     for (unsigned cpu = 0; cpu < system_.cpu_count(); ++cpu)
       if (!take(i, s, cpu, steps(s, cpu))) return;
     if (!take(i, s, Choice::environment, steps(s, Choice::environment))) return;
-    if (result_.transitions != before || options_.judge != model::Judge::everything) return;
+    if (result_.transitions != before) return;
     ++result_.end_states;
     if (at_end) at_end(s);
-    if (system_.judge_end(s)) {
+    if (options_.judge == model::Judge::everything && system_.judge_end(s)) {
       violation_at(i);
       result_.at_end = true;
     }

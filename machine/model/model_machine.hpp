@@ -5,6 +5,7 @@
 #pragma once
 
 #include <exception>
+#include <initializer_list>
 #include <source_location>
 #include <span>
 #include <vector>
@@ -35,13 +36,18 @@ class History {
       item(tag_nothing, 1);
   }
   void answer(std::uint64_t response) { item(tag_answer, response); }
+  void live(std::span<const std::uint64_t> values, unsigned line) {
+    frames_.back().items.clear();
+    item(tag_live, line);
+    for (std::uint64_t value : values) item(tag_live, value);
+  }
 
   /// All open frames, each with its length, outermost first.
   std::vector<std::uint64_t> words() const;
   std::vector<const char*> functions() const;
 
  private:
-  enum Tag : std::uint64_t { tag_nothing, tag_answer, tag_result };
+  enum Tag : std::uint64_t { tag_nothing, tag_answer, tag_result, tag_live };
   struct Frame {
     const char* function;
     std::vector<std::uint64_t> items;
@@ -153,6 +159,12 @@ class ModelMachine {
   /// A plain store by the owner of a page.
   void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current()) {
     tell({OpKind::data_store, pa.value, value}, at);
+  }
+  /// From here on the function that is running depends on these values alone, whatever it has been answered: a
+  /// loop with an accumulator has fewer states. A value left out makes the exploration unsound; Procedure::audit
+  /// finds that.
+  void live(std::initializer_list<std::uint64_t> values, Location at = Location::current()) {
+    if (!suspended_) history_.live({values.begin(), values.size()}, at.line());
   }
   /// An access that had to succeed did not.
   void unexpected_fault(VirtAddr va, Location at = Location::current()) {

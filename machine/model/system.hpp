@@ -45,6 +45,7 @@ enum class Judge : std::uint8_t {
   everything,
   hardware_update,  ///< only an access flag written into a page that has a new owner
   reuse,            ///< only a released page taken over while it is still reachable
+  nothing,          ///< no harm: all states are looked at, to count them
 };
 
 /// One thing that happened, for timelines. Words of an Op's arguments are explained by report/.
