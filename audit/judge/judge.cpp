@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// The order of things: how each event changes the tables and what CPUs may hold. What is a harm, and how it is
+// told, is verdict.cpp.
+#include "audit/judge/judge.hpp"
+
+#include <algorithm>
+
+#include "audit/guest/protocol.hpp"
+#include "audit/regime.hpp"
+#include "audit/trace/codec.hpp"
+#include "vmsa/break_before_make.hpp"
+
+namespace shootdown::audit {
+namespace {
+
+using shadow::Place;
+
+std::span<const std::string_view> phases_of(std::string_view workload) {
+  for (const auto& w : protocol::workloads)
+    if (w.name == workload) return w.phases;
+  return {};
+}
+
+/// What a DSB's CRm field promises; none for loads only (B2.3.12). The Outer Shareable and full-system domains
+/// include the Inner Shareable one.
+struct DsbPromise {
+  bool stores = false;
+  bool broadcast = false;  ///< at least the Inner Shareable domain
+  bool completes = false;  ///< loads too, and so TLBIs (R_LXHLD)
+};
+constexpr DsbPromise promise_of(unsigned crm) {
+  const unsigned types = crm & 3;
+  if (types < 2) return {};
+  return {true, (crm >> 2 & 3) != 1, types == 3};
+}
+
+}  // namespace
+
+Judge::Judge(const TraceHeader& header, Symbolizer symbolizer)
+    : header_(header),
+      stacks_(std::move(symbolizer)),
+      tables_(header.page_shift),
+      stale_(vmsa::regime(header.page_shift, header.page_shift == 14 ? 47 : 48),
+             vmsa::regime(header.page_shift, header.page_shift == 14 ? 47 : 48)),
+      profile_(header.cpus, phases_of(header.workload)) {
+  stale_.on_dropped([this](const StaleEntry& e) { profile_.stale_for(time_us_ - e.birth.time_us); });
+}
+
+bool Judge::chunk(std::span<const std::uint8_t> bytes) {
+  EventDecoder decoder(bytes);
+  for (Event e; decoder.next(e);) event(e);
+  return !decoder.damaged();
+}
+
+void Judge::event(const Event& e) {
+  ++event_count_;
+  switch (e.kind) {
+    case EventKind::store: store(e); break;
+    case EventKind::table: add_table(e); break;
+    case EventKind::content:
+      if (const auto slot = tables_.slot(e.a)) slot->word() = e.b;
+      break;
+    case EventKind::tlbi: tlbi(e); break;
+    case EventKind::tlbi_other:
+      saw_other_tlbi_ = true;
+      profile_.tlbi_other();
+      break;
+    case EventKind::dsb: dsb(e); break;
+    case EventKind::isb:
+      profile_.isb();
+      stale_.isb(e.cpu);
+      break;
+    case EventKind::ttbr0:
+    case EventKind::ttbr1:
+    case EventKind::tcr: system_register(e); break;
+    case EventKind::sgi: profile_.sgi(e); break;
+    case EventKind::release: release(e); break;
+    case EventKind::user: user(e); break;
+    case EventKind::mark: profile_.mark(e); break;
+    case EventKind::enter: cpus_[e.cpu].entered_with = e.b; break;
+    case EventKind::leave: profile_.teardown(e.b - cpus_[e.cpu].entered_with); break;
+    case EventKind::clock: time_us_ = e.a; break;
+    case EventKind::frame: stacks_.add_frame(static_cast<std::uint32_t>(e.a), e.op, e.b); break;
+    case EventKind::task:
+    case EventKind::end:
+    case EventKind::count_: break;
+  }
+}
+
+std::uint16_t Judge::asid_now(const Cpu& c) const {
+  return asid_of(asid_is_in_ttbr1(c.tcr) ? c.ttbr1 : c.ttbr0);
+}
+
+/// The kernel half is everybody's. A user's translations are held by CPUs that ran with its root at most.
+CpuSet Judge::possible_holders(const Context& c) const { return c.kernel ? online_ : c.users & online_; }
+
+void Judge::system_register(const Event& e) {
+  Cpu& c = cpus_[e.cpu];
+  if (e.kind == EventKind::tcr) {
+    c.tcr = e.a;
+    return;
+  }
+  const bool kernel = e.kind == EventKind::ttbr1;
+  (kernel ? c.ttbr1 : c.ttbr0) = e.a;
+  if (kernel) c.online = true, online_ = online_ | CpuSet::one(e.cpu);
+  const vmsa::Regime regime = regime_of(c.tcr, kernel);
+  if (!is_usable(regime) || regime.page_shift != header_.page_shift) return;
+  tables_.use_root(regime, {root_of(e.a), kernel ? any_asid : asid_now(c), kernel, {}}, e.cpu);
+  if (kernel) stale_.set_regimes(regime, regime_of(c.tcr, false));
+}
+
+void Judge::add_table(const Event& e) { tables_.add(e.a, Level{static_cast<int>(e.op) - 1}); }
+
+void Judge::store(const Event& e) {
+  const auto slot = tables_.slot(e.a);
+  if (!slot) return;
+  const Descriptor old{slot->word()};
+  const Descriptor now{e.b};
+  if (old == now) return;
+  profile_.descriptor_store();
+  slot->word() = now.bits;
+  const Cpu& cpu = cpus_[e.cpu];
+  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.drains, e.cpu};
+  const Context* c = tables_.context_of(*slot->table);
+  if (!c) return store_unlinked(*slot, now, birth);
+
+  retire(*slot, *c, old, birth);
+  const Place place = tables_.place_of(*slot, *c);
+  stale_.make_current(place, c->kernel, PhysAddr(e.a), now);
+  if (now.is_table(place.level)) {
+    tables_.link(*slot, now);
+    tables_.for_each_below(place.level, now, [&](const Slot& below, Descriptor d) {
+      if (const Context* same = tables_.context_of(*below.table))
+        stale_.make_current(tables_.place_of(below, *same), same->kernel,
+                            PhysAddr(below.table->page + 8 * below.index), d);
+    });
+  }
+  if (now.valid()) check_exposed(*slot, *c, old, now, e);
+  stale_max_ = std::max<std::uint64_t>(stale_max_, stale_.size());
+}
+
+// What was cacheable before may now be held although it is gone; with a table, everything below it.
+void Judge::retire(const Slot& slot, const Context& c, Descriptor old, const Birth& birth) {
+  const CpuSet holders = possible_holders(c);
+  if (!old.valid() || holders.empty()) return;
+  const Place place = tables_.place_of(slot, c);
+  const PhysAddr address(slot.table->page + 8 * slot.index);
+  if (old.is_table(place.level)) {
+    tables_.for_each_below(place.level, old, [&](const Slot& below, Descriptor d) {
+      if (!below.table->placed) return;
+      stale_.add(tables_.place_of(below, c), c.kernel, PhysAddr(below.table->page + 8 * below.index), d,
+                 online_, birth);
+    });
+    tables_.unlink(place.level, old);
+  }
+  stale_.add(place, c.kernel, address, old, holders, birth);
+}
+
+// A page that is walked through stale table entries only: whatever is stored there can be taken for a descriptor.
+void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth) {
+  if (!now.valid()) return;
+  std::vector<std::tuple<Place, bool, CpuSet>> through;
+  stale_.for_each_table_in(PhysAddr(slot.table->page), 1, [&](EntryId, const StaleEntry& e) {
+    const vmsa::Regime& r = e.kernel ? tables_.kernel_regime() : tables_.regime_of(Context{});
+    const Level level = e.place.level.next();
+    through.emplace_back(Place{level, e.place.va + slot.index * r.span(level), e.place.asid}, e.kernel,
+                         e.holders);
+  });
+  for (const auto& [place, kernel, holders] : through)
+    stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now, holders, birth);
+}
+
+void Judge::tlbi(const Event& e) {
+  const vmsa::TlbiOp op = vmsa::tlbi_ops[e.op % vmsa::tlbi_ops.size()];
+  const Cpu& cpu = cpus_[e.cpu];
+  const vmsa::Tlbi decoded = vmsa::decode_tlbi(tables_.kernel_regime(), op, e.a);
+  // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been
+  // ordered by whatever told this one about it (blind spot).
+  const auto visible = [&](const StaleEntry& entry) {
+    return entry.birth.cpu != e.cpu || entry.birth.drains != cpu.drains;
+  };
+  const std::size_t taken =
+      stale_.tlbi(e.cpu, online_, decoded, visible, [&](const StaleEntry& x) { return group_is_valid(x); });
+  if (op.target == vmsa::TlbiTarget::all)
+    (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
+  profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
+}
+
+void Judge::dsb(const Event& e) {
+  profile_.dsb(e);
+  const DsbPromise promise = promise_of(e.op);
+  if (!promise.stores) return;
+  // A local TLBI needs no more than the local domain, and Linux gives it just that.
+  ++cpus_[e.cpu].drains;
+  if (!promise.completes) return;
+  stale_.dsb(e.cpu, promise.broadcast ? machine::Dsb::ish : machine::Dsb::nsh);
+  Cpu& c = cpus_[e.cpu];
+  const CpuSet flushed = c.flushes_all && promise.broadcast ? online_
+                         : c.flushes_all_here               ? CpuSet::one(e.cpu)
+                                                            : CpuSet{};
+  if (flushed.empty()) return;
+  c.flushes_all_here = false;
+  if (promise.broadcast) c.flushes_all = false;
+  tables_.flushed(flushed,
+                  [&](const Context& x, unsigned cpu) { return root_of(cpus_[cpu].ttbr0) == x.root; });
+}
+
+bool Judge::group_is_valid(const StaleEntry& entry) {
+  const vmsa::Regime& r = tables_.kernel_regime();
+  const unsigned count = r.contiguous_count(entry.place.level);
+  if (!entry.value.contiguous() || entry.is_table() || count == 1) return false;
+  const PhysAddr first = entry.slot.align_down(count * sizeof(Descriptor));
+  const auto slot = tables_.slot(first.value);
+  if (!slot || !slot->table->placed) return false;
+  for (unsigned i = 0; i < count; ++i) {
+    const Descriptor member{slot->table->words[slot->index + i]};
+    if (member.is_leaf(entry.place.level) && member.contiguous()) return true;
+  }
+  return false;
+}
+
+}  // namespace shootdown::audit

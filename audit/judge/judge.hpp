@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+// Follows a guest's events and judges them by the rules of shadow/: the harm is the finding, the cause its
+// explanation. One pass, in order, from a running guest or from a trace.
+#pragma once
+
+#include <array>
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "audit/judge/profile.hpp"
+#include "audit/judge/stacks.hpp"
+#include "audit/judge/stale_set.hpp"
+#include "audit/judge/tables.hpp"
+#include "audit/result.hpp"
+#include "audit/trace/event.hpp"
+#include "audit/trace/file.hpp"
+
+namespace shootdown::audit {
+
+class Judge {
+ public:
+  Judge(const TraceHeader& header, Symbolizer symbolizer);
+
+  void event(const Event& e);
+  /// Decodes and judges a chunk; false when it is damaged.
+  bool chunk(std::span<const std::uint8_t> bytes);
+
+  AuditResult result();
+  Stacks& stacks() { return stacks_; }
+
+ private:
+  struct Cpu {
+    bool online = false;  ///< has turned its MMU on: only then can it hold anything
+    std::uint64_t ttbr0 = 0;
+    std::uint64_t ttbr1 = 0;
+    std::uint64_t tcr = 0;
+    std::uint32_t drains = 0;        ///< barriers that made earlier stores visible to all walkers
+    bool flushes_all_here = false;   ///< a TLBI of everything was issued and is not yet complete
+    bool flushes_all = false;        ///< the same, broadcast
+    std::uint64_t entered_with = 0;  ///< instructions at the entry of a watched function
+  };
+  /// Memory that was given back while a CPU may still reach it, where only a later act makes that a harm.
+  struct Deferred {
+    EntryId entry;
+    std::uint64_t released = 0;  ///< event
+    std::uint64_t page = 0;
+    std::uint32_t stack = 0;
+    std::uint8_t cpu = 0;
+  };
+  struct Harmed {
+    shadow::Harm harm;
+    shadow::Cause cause;
+    StaleEntry entry;
+    std::string what;         ///< "page 0x... was released"
+    std::uint8_t cpu = 0;     ///< who did it
+    std::uint32_t stack = 0;  ///< and where
+    CpuSet holders;
+    EntryId id{};
+  };
+
+  CpuSet possible_holders(const Context& c) const;
+  std::uint16_t asid_now(const Cpu& c) const;
+  void system_register(const Event& e);
+  void add_table(const Event& e);
+  void store(const Event& e);
+  void retire(const Slot& slot, const Context& c, Descriptor old, const Birth& birth);
+  void store_unlinked(const Slot& slot, Descriptor now, const Birth& birth);
+  void check_exposed(const Slot& slot, const Context& c, Descriptor old, Descriptor now, const Event& e);
+  void tlbi(const Event& e);
+  void dsb(const Event& e);
+  void release(const Event& e);
+  void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
+  void user(const Event& e);
+  bool group_is_valid(const StaleEntry& entry);
+  bool still_mapped(const StaleEntry& entry);
+  bool is_lazy_unmap(std::uint32_t stack);
+  void report(const Harmed& harmed);
+  std::vector<std::string> splat(const Harmed& harmed);
+
+  TraceHeader header_;
+  Stacks stacks_;
+  Tables tables_;
+  StaleSet stale_;
+  Profile profile_;
+  std::array<Cpu, max_cpus> cpus_{};
+  CpuSet online_;
+  std::uint64_t event_count_ = 0;
+  std::uint64_t time_us_ = 0;
+  std::uint64_t stale_max_ = 0;
+  std::uint64_t deferred_count_ = 0;
+  std::uint64_t early_count_ = 0;
+  bool saw_other_tlbi_ = false;
+  boost::unordered_flat_set<std::uint64_t> reported_;                         ///< entries
+  boost::unordered_flat_map<std::uint16_t, std::vector<Deferred>> deferred_;  ///< by ASID
+  std::map<std::uint32_t, bool> lazy_stacks_;
+  std::map<std::tuple<shadow::Harm, shadow::Cause, std::string, std::string>, Violation> violations_;
+};
+
+}  // namespace shootdown::audit

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT
+#include "audit/judge/stale_set.hpp"
+
+#include <algorithm>
+
+namespace shootdown::audit {
+namespace {
+
+using shadow::Cause;
+using vmsa::Level;
+using vmsa::Miss;
+using vmsa::VirtAddr;
+using vmsa::VirtRange;
+
+Cause cause_of(Miss miss) {
+  switch (miss) {
+    case Miss::last_level: return Cause::last_level;
+    case Miss::asid: return Cause::asid;
+    case Miss::none:
+    case Miss::address: return Cause::no_tlbi;
+    default: return Cause::coverage;
+  }
+}
+
+bool completes(machine::Dsb kind, bool broadcast) {
+  return kind == machine::Dsb::ish || (kind == machine::Dsb::nsh && !broadcast);
+}
+
+/// Tables and leaves of one page never mix: bit 1 tells them apart, the level is in bits [5:2].
+std::uint64_t output_key(PhysAddr output, Level level, bool table) {
+  return output.value | static_cast<std::uint64_t>(level.value + 2) << 2 | (table ? 2u : 0u);
+}
+
+}  // namespace
+
+std::uint64_t StaleSet::page_key(const StaleEntry& e) const {
+  return output_key(vmsa::output_address(regime(e.kernel), e.place.level, e.value), e.place.level,
+                    e.is_table());
+}
+
+EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor value, CpuSet holders,
+                      const Birth& birth) {
+  if (!shadow::cacheable(place.level, value) || holders.empty()) return {none, 0};
+  ByPlace& context = contexts_[context_key(place, kernel)];
+  const auto [head, is_new] = context.first.try_emplace(place_key(place), none);
+  for (std::uint32_t i = head->second; i != none; i = nodes_[i].next_place) {
+    StaleEntry& e = nodes_[i].entry;
+    if (e.slot != slot || e.value != value || e.place != place) continue;
+    e.holders = e.holders | holders;
+    e.unsynchronised = e.unsynchronised - holders;
+    e.doomed = {};
+    e.why_kept = Cause::no_tlbi;
+    e.birth = birth;
+    // Outstanding operations were issued for what was stale then: a new generation escapes them.
+    ++nodes_[i].generation;
+    return {i, nodes_[i].generation};
+  }
+  std::uint32_t index;
+  if (free_.empty()) {
+    index = static_cast<std::uint32_t>(nodes_.size());
+    nodes_.emplace_back();
+  } else {
+    index = free_.back();
+    free_.pop_back();
+  }
+  Node& node = nodes_[index];
+  node.entry = {place, slot, value, kernel, holders, {}, {}, Cause::no_tlbi, birth};
+  node.live = true;
+  node.next_place = head->second;
+  head->second = index;
+  std::uint32_t& page_head = by_page_.try_emplace(page_key(node.entry), none).first->second;
+  node.next_page = page_head;
+  page_head = index;
+  ++context.count;
+  ++live_;
+  return {index, node.generation};
+}
+
+void StaleSet::unlink(Index& index, std::uint64_t key, std::uint32_t node, std::vector<Node>& nodes,
+                      std::uint32_t Node::*next) {
+  const auto head = index.find(key);
+  if (head == index.end()) return;
+  std::uint32_t* at = &head->second;
+  while (*at != none && *at != node) at = &(nodes[*at].*next);
+  if (*at == node) *at = nodes[node].*next;
+  if (head->second == none) index.erase(head);
+}
+
+void StaleSet::drop(std::uint32_t index) {
+  Node& node = nodes_[index];
+  if (dropped_) dropped_(node.entry);
+  ByPlace& context = contexts_[context_key(node.entry.place, node.entry.kernel)];
+  unlink(context.first, place_key(node.entry.place), index, nodes_, &Node::next_place);
+  unlink(by_page_, page_key(node.entry), index, nodes_, &Node::next_page);
+  --context.count;
+  --live_;
+  node.live = false;
+  ++node.generation;
+  free_.push_back(index);
+}
+
+void StaleSet::make_current(const Place& place, bool kernel, PhysAddr slot, Descriptor value) {
+  const auto context = contexts_.find(context_key(place, kernel));
+  if (context == contexts_.end() || context->second.count == 0) return;
+  const auto head = context->second.first.find(place_key(place));
+  if (head == context->second.first.end()) return;
+  for (std::uint32_t i = head->second; i != none; i = nodes_[i].next_place) {
+    const StaleEntry& e = nodes_[i].entry;
+    if (e.slot == slot && e.value == value && e.place == place) return drop(i);
+  }
+}
+
+const StaleEntry* StaleSet::find(EntryId id) const {
+  if (id.index >= nodes_.size()) return nullptr;
+  const Node& node = nodes_[id.index];
+  return node.live && node.generation == id.generation ? &node.entry : nullptr;
+}
+
+void StaleSet::visit_all(ByPlace& context, const std::function<void(std::uint32_t)>& fn) const {
+  for (const auto& [key, head] : context.first)
+    for (std::uint32_t i = head; i != none; i = nodes_[i].next_place) fn(i);
+}
+
+// A lookup for each place that the range may touch, or a look at all there is: whichever is less.
+void StaleSet::visit_range(ByPlace& context, bool kernel, VirtRange range,
+                           const std::function<void(std::uint32_t)>& fn) const {
+  if (context.count == 0) return;
+  const vmsa::Regime& r = regime(kernel);
+  if (range.size() >> r.page_shift > context.first.size()) {
+    visit_all(context, [&](std::uint32_t i) {
+      const Place& p = nodes_[i].entry.place;
+      if (range.overlaps({p.va, p.va + r.span(p.level)})) fn(i);
+    });
+    return;
+  }
+  for (Level level{-1}; level <= vmsa::page_level; level = level.next()) {
+    const std::uint64_t span = r.span_shift(level) < 64 ? r.span(level) : 0;
+    if (span == 0 || level < r.root_level()) continue;
+    for (VirtAddr va = range.start.align_down(span);; va += span) {
+      const auto head = context.first.find(place_key({level, va, 0}));
+      for (std::uint32_t i = head == context.first.end() ? none : head->second; i != none;
+           i = nodes_[i].next_place)
+        fn(i);
+      if (range.end - va <= span) break;
+    }
+  }
+}
+
+std::size_t StaleSet::tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
+                           const GroupIsValid& group_valid) {
+  const CpuSet scope = op.op.broadcast ? all : CpuSet::one(cpu);
+  std::size_t taken = 0;
+  auto judge = [&](std::uint32_t i) {
+    Node& node = nodes_[i];
+    StaleEntry& e = node.entry;
+    const Miss miss = vmsa::tlbi_miss(regime(e.kernel), op, e.cached());
+    if (miss == Miss::address) return;
+    auto keep = [&](Cause why) {
+      if (e.doomed.empty()) e.why_kept = why;
+    };
+    if (miss != Miss::none) return keep(cause_of(miss));
+    if (!visible(e)) return keep(Cause::tlbi_before_clear);
+    if (group_valid(e)) return keep(Cause::contiguous);
+    const CpuSet reached = e.holders & scope;
+    if (reached.empty()) return;
+    e.doomed = e.doomed | reached;
+    e.why_kept = (e.holders - e.doomed).empty() ? Cause::no_dsb : Cause::scope;
+    cpus_[cpu].doomed.push_back({{i, node.generation}, reached, op.op.broadcast});
+    ++taken;
+  };
+  const bool every_context =
+      op.op.target == vmsa::TlbiTarget::all || op.op.target == vmsa::TlbiTarget::va_all;
+  for (auto& [key, context] : contexts_) {
+    const bool kernel = key == 0x10000u;
+    if (context.count == 0) continue;
+    if (!op.op.by_va()) {
+      if (every_context || kernel || key == op.asid) visit_all(context, judge);
+      continue;
+    }
+    // An address of the one half concerns no entry of the other.
+    if ((op.va.value >> 63 != 0) != kernel) continue;
+    if (every_context || kernel || key == op.asid)
+      visit_range(context, kernel, vmsa::tlbi_range(regime(kernel), op), judge);
+  }
+  return taken;
+}
+
+void StaleSet::dsb(unsigned cpu, machine::Dsb kind) {
+  PerCpu& c = cpus_[cpu];
+  if (c.doomed.empty() || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
+  const CpuSet self = CpuSet::one(cpu);
+  std::erase_if(c.doomed, [&](const Doomed& d) {
+    if (!completes(kind, d.broadcast)) return false;
+    if (!find(d.id)) return true;
+    StaleEntry& e = nodes_[d.id.index].entry;
+    // The issuer itself still needs a context synchronisation, for kernel entries (R_BLDZX).
+    const CpuSet issuer = e.kernel ? d.cpus & self & e.holders : CpuSet{};
+    if (!issuer.empty()) {
+      e.unsynchronised = e.unsynchronised | issuer;
+      c.unsynchronised.push_back(d.id);
+    }
+    e.holders = e.holders - (d.cpus - issuer);
+    e.doomed = e.doomed & e.holders;
+    if (e.holders.empty()) {
+      drop(d.id.index);
+    } else if ((e.holders - e.unsynchronised).empty()) {
+      e.why_kept = Cause::no_isb;
+    }
+    return true;
+  });
+}
+
+void StaleSet::isb(unsigned cpu) {
+  PerCpu& c = cpus_[cpu];
+  if (c.unsynchronised.empty()) return;
+  const CpuSet self = CpuSet::one(cpu);
+  for (const EntryId id : c.unsynchronised) {
+    if (!find(id)) continue;
+    StaleEntry& e = nodes_[id.index].entry;
+    if (!e.unsynchronised.contains(cpu)) continue;
+    e.unsynchronised = e.unsynchronised - self;
+    e.holders = e.holders - self;
+    e.doomed = e.doomed - self;
+    if (e.holders.empty()) drop(id.index);
+  }
+  c.unsynchronised.clear();
+}
+
+void StaleSet::for_each_leaf_into(PhysAddr start, std::uint64_t bytes,
+                                  const std::function<void(EntryId, const StaleEntry&)>& fn) const {
+  for (Level level{1}; level <= vmsa::page_level; level = level.next()) {
+    const std::uint64_t span = kernel_.span(level);
+    for (PhysAddr pa = start.align_down(span); pa < start + bytes; pa += span) {
+      const auto head = by_page_.find(output_key(pa, level, false));
+      for (std::uint32_t i = head == by_page_.end() ? none : head->second; i != none; i = nodes_[i].next_page)
+        fn({i, nodes_[i].generation}, nodes_[i].entry);
+    }
+  }
+}
+
+void StaleSet::for_each_table_in(PhysAddr start, std::uint64_t bytes,
+                                 const std::function<void(EntryId, const StaleEntry&)>& fn) const {
+  const std::uint64_t page = kernel_.page_size();
+  for (PhysAddr pa = start; pa < start + bytes; pa += page) {
+    for (Level level{-1}; level < vmsa::page_level; level = level.next()) {
+      const auto head = by_page_.find(output_key(pa, level, true));
+      for (std::uint32_t i = head == by_page_.end() ? none : head->second; i != none; i = nodes_[i].next_page)
+        fn({i, nodes_[i].generation}, nodes_[i].entry);
+    }
+  }
+}
+
+void StaleSet::for_each_at(const Place& place, bool kernel, std::uint64_t bytes,
+                           const std::function<void(EntryId, const StaleEntry&)>& fn) const {
+  const auto context = contexts_.find(context_key(place, kernel));
+  if (context == contexts_.end()) return;
+  visit_range(const_cast<ByPlace&>(context->second), kernel, {place.va, place.va + bytes},
+              [&](std::uint32_t i) {
+                fn({i, nodes_[i].generation}, nodes_[i].entry);
+              });
+}
+
+}  // namespace shootdown::audit

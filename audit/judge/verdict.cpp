@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// What is a harm, when it is one, and how it is told. Rule numbers are those of docs/rules.md.
+#include <algorithm>
+
+#include "audit/judge/judge.hpp"
+#include "audit/regime.hpp"
+#include "vmsa/break_before_make.hpp"
+
+namespace shootdown::audit {
+
+using shadow::Cause;
+using shadow::Harm;
+using shadow::Place;
+
+namespace {
+
+/// Functions that unmap kernel addresses and leave the flush to their caller, who must flush before the
+/// addresses are used again: lazy vunmap. The pages may be freed before (they are, by design).
+constexpr std::array lazy_unmap_functions{"vunmap_range_noflush", "__vunmap_range_noflush"};
+
+std::string cpu_list(CpuSet cpus) {
+  std::string text;
+  for (unsigned cpu = 0; cpu < max_cpus; ++cpu)
+    if (cpus.contains(cpu)) text += fmt::format("{}{}", text.empty() ? "" : ",", cpu);
+  return text;
+}
+
+const char* release_text(std::uint8_t op) {
+  switch (static_cast<Release>(op)) {
+    case Release::page: return "freed";
+    case Release::batch: return "freed in a batch";
+    case Release::root: return "freed";
+    case Release::range: return "handed back to its provider";
+  }
+  return "released";
+}
+
+}  // namespace
+
+bool Judge::is_lazy_unmap(std::uint32_t stack) {
+  const auto [known, is_new] = lazy_stacks_.try_emplace(stack, false);
+  if (is_new)
+    known->second = std::ranges::any_of(lazy_unmap_functions,
+                                        [&](const char* f) { return stacks_.passes_through(stack, f); });
+  return known->second;
+}
+
+// The tables still lead there (a live alias at the same address, other permissions): nobody is harmed.
+bool Judge::still_mapped(const StaleEntry& entry) {
+  const auto slot = tables_.slot(entry.slot.value);
+  const Context* c = slot ? tables_.context_of(*slot->table) : nullptr;
+  if (!c) return false;
+  const auto now = tables_.translate(*c, entry.place.va);
+  return now && *now == vmsa::output_address(tables_.regime_of(*c), entry.place.level, entry.value);
+}
+
+void Judge::release(const Event& e) {
+  if (e.b == 0 || e.b > header_.ram_bytes * 64) return;
+  const PhysAddr start(e.a);
+  struct Found {
+    EntryId id;
+    StaleEntry entry;
+  };
+  std::vector<Found> leaves;
+  std::vector<Found> tables;
+  stale_.for_each_leaf_into(start, e.b, [&](EntryId id, const StaleEntry& s) { leaves.push_back({id, s}); });
+  stale_.for_each_table_in(start, e.b, [&](EntryId id, const StaleEntry& s) { tables.push_back({id, s}); });
+  for (const Found& f : tables)
+    report({Harm::stale_table, f.entry.why_kept, f.entry,
+            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack,
+            f.entry.holders, f.id});
+  for (const Found& f : leaves)
+    if (!still_mapped(f.entry)) released_leaf(e, f.id, f.entry);
+  tables_.remove(e.a, e.b, [&](const Table&) { profile_.table_freed(); });
+}
+
+// Kernel addresses: any CPU may use them at any moment. A user's: only while its address space runs, so that
+// one which never runs again (an exited process, whose ASID is retired without a TLBI) harms nobody.
+void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
+  const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
+  if (!entry.kernel) {
+    deferred_[entry.place.asid].push_back({id, event_count_, e.a, e.stack, e.cpu});
+  } else if (is_lazy_unmap(entry.birth.stack)) {
+    ++deferred_count_;  // judged when the addresses are mapped again: check_exposed()
+  } else {
+    report({Harm::stale_page, entry.why_kept, entry, what, e.cpu, e.stack, entry.holders, id});
+  }
+}
+
+/// This CPU was running user code in its address space until now: with what it may have used.
+void Judge::user(const Event& e) {
+  const auto deferred = deferred_.find(asid_now(cpus_[e.cpu]));
+  if (deferred == deferred_.end() || deferred->second.empty()) return;
+  for (const Deferred& d : std::exchange(deferred->second, {})) {
+    const StaleEntry* entry = stale_.find(d.entry);
+    if (!entry) continue;
+    if (!entry->holders.contains(e.cpu)) {
+      deferred->second.push_back(d);
+      continue;
+    }
+    report({Harm::stale_page, entry->why_kept, *entry,
+            fmt::format("page 0x{:x} was freed, and CPU {} ran the process afterwards", d.page, e.cpu), d.cpu,
+            d.stack, entry->holders, d.entry});
+  }
+}
+
+// A valid descriptor over another that may still be held (R_WHZWS), the replaced one included. Values that only
+// lack their holder's own context synchronisation do not count: break-before-make asks for none (R_DDMVT).
+void Judge::check_exposed(const Slot& slot, const Context& c, Descriptor old, Descriptor now,
+                          const Event& e) {
+  const Place place = tables_.place_of(slot, c);
+  const vmsa::Regime& r = tables_.regime_of(c);
+  if (!now.is_leaf(place.level)) return;
+  stale_.for_each_at(place, c.kernel, r.span(place.level), [&](EntryId id, const StaleEntry& s) {
+    const CpuSet holders = s.holders - s.unsynchronised;
+    if (holders.empty() || (s.is_table() && s.place.level != place.level)) return;
+    const bool same_level = s.place.level == place.level;
+    const vmsa::Conflict conflict =
+        same_level ? vmsa::break_before_make_conflict(r, {.level = place.level, .from = s.value, .to = now},
+                                                      vmsa::BbmLevel::level0)
+                   : vmsa::Conflict::block_size;
+    if (conflict == vmsa::Conflict::none) return;
+    const bool in_place = same_level && s.value == old && old.valid();
+    report(
+        {Harm::break_before_make, s.why_kept, s,
+         fmt::format("{} 0x{:016x} over it", in_place ? "replaced in place by" : "mapped again by", now.bits),
+         e.cpu, e.stack, holders, id});
+  });
+}
+
+void Judge::report(const Harmed& h) {
+  // Code that runs under the identity map, one CPU alone, before the kernel is where it belongs.
+  if (h.stack == 0) {
+    ++early_count_;
+    return;
+  }
+  if (!reported_.insert(std::uint64_t{h.id.index} << 32 | h.id.generation).second) return;
+  const auto& clear = stacks_.functions(h.entry.birth.stack);
+  const auto& act = stacks_.functions(h.stack);
+  const std::string function = clear.empty() ? "?" : clear.front();
+  const std::string actor = act.empty() ? "?" : act.front();
+  Violation& v = violations_[{h.harm, h.cause, function, actor}];
+  if (v.count++ > 0) return;
+  v.harm = h.harm;
+  v.cause = h.cause;
+  v.function = function;
+  v.title = fmt::format("{} in {}", shadow::name(h.harm), function);
+  v.splat = splat(h);
+}
+
+std::vector<std::string> Judge::splat(const Harmed& h) {
+  const StaleEntry& s = h.entry;
+  std::vector<std::string> lines;
+  const auto& clear = stacks_.places(s.birth.stack);
+  lines.push_back(
+      fmt::format("BUG: Shootdown: {} in {}", shadow::name(h.harm), clear.empty() ? "?" : clear.front()));
+  lines.push_back(fmt::format("cause: {} ({})", shadow::name(h.cause),
+                              shadow::cause_texts[static_cast<std::size_t>(h.cause)].meaning));
+  lines.push_back(fmt::format("{} (event {})", h.what, event_count_));
+  lines.push_back(fmt::format("CPUs {} may still hold level {} {} 0x{:016x} for {} address 0x{:016x}{}",
+                              cpu_list(h.holders), s.place.level.value, s.is_table() ? "table" : "leaf",
+                              s.value.bits, s.kernel ? "kernel" : "user", s.place.va.value,
+                              s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.asid)));
+  lines.push_back(fmt::format("CPU {} changed it: 0x{:016x} -> 0x{:016x} (event {}, {} us before)",
+                              s.birth.cpu, s.value.bits, s.birth.instead, s.birth.event,
+                              time_us_ - s.birth.time_us));
+  for (const std::string& place : clear) lines.push_back(" " + place);
+  lines.push_back(fmt::format("CPU {} did it:", h.cpu));
+  for (const std::string& place : stacks_.places(h.stack)) lines.push_back(" " + place);
+  return lines;
+}
+
+AuditResult Judge::result() {
+  AuditResult r;
+  r.kernel = header_.kernel;
+  r.release = header_.release;
+  r.workload = header_.workload;
+  r.cpu_model = header_.cpu_model;
+  r.page_shift = header_.page_shift;
+  r.cpus = header_.cpus;
+  r.memory_bytes = header_.memory_bytes;
+  r.events = event_count_;
+  r.stale_entries_max = stale_max_;
+  r.deferred_count = deferred_count_;
+  for (auto& [key, violation] : violations_) r.violations.push_back(violation);
+  std::ranges::stable_sort(r.violations, std::greater(), &Violation::count);
+  profile_.fill(r, stacks_);
+  r.blind_spots = {
+      "one schedule: what other interleavings would do was not seen",
+      "functions that the workload did not reach",
+      "a store by one CPU flushed by another is taken to have been ordered between them",
+      "access and dirty flags that hardware sets are seen only when software next writes the descriptor",
+      "accesses to user memory by the kernel itself, after the page was given back",
+      "pages given back by paths other than the page allocator's watched functions",
+      "stack frames beyond the innermost two may be those of an earlier call through the same frame",
+  };
+  if (saw_other_tlbi_)
+    r.blind_spots.push_back("TLBI operations of other exception levels or of the Outer Shareable domain");
+  return r;
+}
+
+}  // namespace shootdown::audit
