@@ -99,6 +99,8 @@ std::vector<Weakening> weakenings(const Op& op) {
 }
 
 std::vector<Op> weaken(const Op& op, Weakening w) {
+  const auto possible = weakenings(op);
+  if (std::find(possible.begin(), possible.end(), w) == possible.end()) return {op};
   Op other = op;
   const auto dsb = static_cast<machine::Dsb>(op.a);
   switch (w) {

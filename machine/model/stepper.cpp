@@ -168,11 +168,7 @@ std::optional<Violation> Stepper::store_visible(unsigned cpu, PhysAddr slot, Des
   const Descriptor before = w_.memory.read(slot);
   const auto places = linked_places(w_, setup_.root, page);
   w_.memory.write(slot, now);
-  if (event_ != nullptr) {
-    event_->slot = slot;
-    event_->before = before;
-    event_->after = now;
-  }
+  if (event_ != nullptr) event_->stores.push_back({slot, before, now});
   if (!w_.shadow.empty()) w_.shadow.store_unlinked(w_.memory, slot, now);
   std::optional<Violation> violation;
   for (const TableAt& t : places) {
@@ -282,17 +278,21 @@ std::optional<Violation> Stepper::tlbi(unsigned cpu, const vmsa::Tlbi& t) {
 
 /// ISH and ISHST make this CPU's stores visible to every walker; the NSH kinds do not.
 std::optional<Violation> Stepper::barrier(unsigned cpu, const Op& op) {
-  const std::size_t before = w_.shadow.size();
   std::optional<Violation> v;
-  if (op.kind == OpKind::isb) {
+  const auto kind = static_cast<Dsb>(op.a);
+  if (op.kind == OpKind::dsb && (kind == Dsb::ish || kind == Dsb::ishst)) v = drain_all(cpu);
+  const shadow::Shadow before = event_ != nullptr ? w_.shadow : shadow::Shadow{};
+  if (op.kind == OpKind::isb)
     w_.shadow.isb(cpu);
-  } else {
-    const auto kind = static_cast<Dsb>(op.a);
-    if (kind == Dsb::ish || kind == Dsb::ishst) v = drain_all(cpu);
+  else
     w_.shadow.dsb(cpu, kind);
-  }
-  const std::size_t after = w_.shadow.size();
-  if (event_ != nullptr && after < before) event_->dropped = static_cast<unsigned>(before - after);
+  before.for_each([&](const shadow::Entry& e) {
+    bool shrunk = true;
+    w_.shadow.for_each_in({e.place.va, e.place.va + 1}, [&](const shadow::Entry& now) {
+      if (now.same_value(e)) shrunk = now.holders != e.holders;
+    });
+    if (shrunk) event_->dropped.push_back(e);
+  });
   return v;
 }
 

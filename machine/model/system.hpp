@@ -56,11 +56,15 @@ struct Event {
   Op op;
   Site site;
   std::uint64_t answer = 0;
-  PhysAddr slot{};  ///< of a store that became visible
-  Descriptor before{};
-  Descriptor after{};
+  /// A store that became visible to every walker, and what it replaced.
+  struct Visible {
+    PhysAddr slot;
+    Descriptor before;
+    Descriptor after;
+  };
+  std::vector<Visible> stores;
   std::vector<std::pair<shadow::Entry, shadow::Outcome>> invalidated;  ///< by a TLBI
-  unsigned dropped = 0;                                                ///< entries gone by a DSB or ISB
+  std::vector<shadow::Entry> dropped;  ///< as they were before a DSB or ISB took holders from them
   std::optional<Violation> violation;
 };
 

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#include "scenario/campaign.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+
+namespace shootdown::scenario {
+namespace {
+
+using explore::SearchOptions;
+using model::Event;
+using model::Judge;
+using model::Mutation;
+using model::OpKind;
+using model::System;
+
+constexpr unsigned remover = 0;
+
+/// CPU 0 alone from start to end, no store draining before it must.
+struct SoloRun {
+  std::vector<Event> events;
+  System::Local end = 0;
+};
+SoloRun run_solo(System& system) {
+  SoloRun run;
+  System::State s = system.initial();
+  for (System::Steps steps;; steps.clear()) {
+    system.cpu_steps(s.env, remover, s.locals[remover], Judge::reuse, steps);
+    if (steps.empty()) break;
+    for (Event& e : system.explain_cpu_step(s.env, remover, s.locals[remover], Judge::reuse, 0))
+      run.events.push_back(std::move(e));
+    s.env = steps.front().env;
+    s.locals[remover] = steps.front().local;
+  }
+  run.end = s.locals[remover];
+  return run;
+}
+
+std::string key(const model::Site& site, OpKind kind, model::Weakening w) {
+  std::string text = fmt::format("{}:{}:{}", static_cast<int>(kind), static_cast<int>(w), site.line);
+  for (const char* f : site.functions) text += fmt::format(":{}", f);
+  return text;
+}
+
+/// One piece of work that an operation does: make a store visible, doom an entry, take an entry from holders.
+enum class Work : std::uint8_t { visible, doomed, dropped };
+using Piece = std::tuple<Work, std::uint64_t, std::uint64_t>;  // what, slot, value
+
+/// All pieces of work of a run, and who did each first.
+std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& events) {
+  std::vector<std::pair<Piece, const Event*>> all;
+  for (const Event& e : events) {
+    for (const Event::Visible& s : e.stores) all.push_back({{Work::visible, s.slot.value, s.after.bits}, &e});
+    for (const auto& [entry, outcome] : e.invalidated)
+      if (outcome == shadow::Outcome::doomed)
+        all.push_back({{Work::doomed, entry.slot.value, entry.value.bits}, &e});
+    for (const shadow::Entry& entry : e.dropped)
+      all.push_back({{Work::dropped, entry.slot.value, entry.value.bits}, &e});
+  }
+  return all;
+}
+
+const char* noun(const Event& e) {
+  switch (e.op.kind) {
+    case OpKind::dsb: return "DSB";
+    case OpKind::isb: return "ISB";
+    case OpKind::tlbi: return "TLBI";
+    case OpKind::free: return "the allocator's lock in free_pages()";
+    case OpKind::unlock: return "the unlock";
+    case OpKind::release_range: return "the release";
+    default: return "the operation";
+  }
+}
+
+/// Who does in the mutant's run what the weakened operation did in the original's.
+std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) {
+  HotRemoveConfig original = config;
+  original.mutation.reset();
+  HotRemoveConfig mutant = config;
+  mutant.mutation = mutation;
+  System before(set_up(original));
+  System after(set_up(mutant));
+  const SoloRun a = run_solo(before);
+  const SoloRun b = run_solo(after);
+
+  std::set<Piece> wanted;
+  for (const auto& [piece, event] : work_of(a.events))
+    if (mutation.applies(event->site, event->op.kind)) wanted.insert(piece);
+  if (wanted.empty())
+    return "nothing is pending there: no store that a walker could miss, no stale entry that anyone holds";
+
+  std::map<std::string, unsigned> others;
+  bool itself = false;
+  for (const auto& [piece, event] : work_of(b.events)) {
+    if (!wanted.contains(piece)) continue;
+    if (mutation.applies(event->site, event->op.kind)) {
+      itself = true;
+      continue;
+    }
+    ++others[fmt::format("{} at {}:{}", noun(*event), event->site.function(), event->site.line)];
+  }
+  if (others.empty() && itself) return "what is left of the operation still does all of its work here";
+  const auto most = std::max_element(others.begin(), others.end(),
+                                     [](const auto& x, const auto& y) { return x.second < y.second; });
+  if (most == others.end()) return "its work is done by nobody, and nobody can tell in this configuration";
+  return fmt::format("its work is done before any release by {}", most->first);
+}
+
+}  // namespace
+
+std::vector<Mutation> mutants(const HotRemoveConfig& config) {
+  HotRemoveConfig original = config;
+  original.mutation.reset();
+  System system(set_up(original));
+  const SoloRun run = run_solo(system);
+  std::vector<Mutation> all;
+  std::set<std::string> known;
+  for (const auto& visit : system.procedure(remover).visits(run.end))
+    for (model::Weakening w : model::weakenings(visit.op))
+      if (known.insert(key(visit.site, visit.op.kind, w)).second)
+        all.push_back({w, visit.site, visit.op.kind});
+  return all;
+}
+
+MutantResult try_mutant(const HotRemoveConfig& config, const Mutation& mutation,
+                        const SearchOptions& options) {
+  HotRemoveConfig mutant = config;
+  mutant.mutation = mutation;
+  MutantResult result{mutation, check(mutant, options), {}};
+  if (result.check.verdict == Verdict::safe) result.reason = substitute(config, mutation);
+  return result;
+}
+
+}  // namespace shootdown::scenario

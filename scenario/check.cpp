@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "scenario/check.hpp"
+
+#include <algorithm>
+
+#include "scenario/cause.hpp"
+#include "scenario/token.hpp"
+
+namespace shootdown::scenario {
+namespace {
+
+using explore::Ending;
+using explore::SearchOptions;
+using explore::SearchResult;
+using model::Judge;
+using model::System;
+using shadow::Harm;
+
+std::optional<model::Violation> violation_in(const model::Events& events) {
+  for (const model::Event& e : events)
+    if (e.violation) return e.violation;
+  return std::nullopt;
+}
+
+/// A premature release does damage when the page has a new owner: how that comes about, from `at` on.
+std::vector<explore::TimelineStep> consequence_of(System& system, const model::Violation& v,
+                                                  const System::State& at) {
+  if (v.hardware || (v.finding.harm != Harm::stale_page && v.finding.harm != Harm::stale_table)) return {};
+  SearchOptions options;
+  options.bounds.states = 500'000;
+  auto attempt = [&](Judge judge) -> std::vector<explore::TimelineStep> {
+    options.judge = judge;
+    const SearchResult r = search(system, at, options);
+    if (r.ending != Ending::violation) return {};
+    return follow(system, at, r.path, judge);
+  };
+  if (v.finding.harm == Harm::stale_table)
+    if (auto steps = attempt(Judge::hardware_update); !steps.empty()) return steps;
+  return attempt(Judge::reuse);
+}
+
+bool has_steps(System& system, const System::State& s) {
+  System::Steps steps;
+  system.env_steps(s.env, Judge::everything, steps);
+  for (unsigned cpu = 0; cpu < system.cpu_count(); ++cpu)
+    system.cpu_steps(s.env, cpu, s.locals[cpu], Judge::everything, steps);
+  return !steps.empty();
+}
+
+/// Builds the counterexample at the end of a path; nothing when the path shows none.
+std::optional<Counterexample> explain_path(System& system, const std::vector<explore::Choice>& path,
+                                           bool at_end) {
+  Counterexample x;
+  x.timeline = follow(system, system.initial(), path, Judge::everything);
+  if (x.timeline.size() != path.size()) return std::nullopt;
+  const System::State last = x.timeline.empty() ? system.initial() : x.timeline.back().after;
+  x.at_end = at_end;
+  if (at_end ? has_steps(system, last) : x.timeline.empty()) return std::nullopt;
+  auto violation = at_end ? system.judge_end(last) : violation_in(x.timeline.back().events);
+  if (!violation) return std::nullopt;
+  x.violation = *violation;
+  x.cause = explain(system, x.violation, x.timeline);
+  x.consequence = consequence_of(system, x.violation, last);
+  return x;
+}
+
+}  // namespace
+
+CheckResult check(const HotRemoveConfig& config, const SearchOptions& options) {
+  System system(set_up(config));
+  CheckResult result{.config = config};
+  unsigned retained = 0;
+  result.search = search(system, system.initial(), options, [&](const System::State& end) {
+    retained = std::max(retained, tables_retained(config, system.world(end.env)));
+  });
+  switch (result.search.ending) {
+    case Ending::exhausted:
+      result.verdict = Verdict::safe;
+      result.tables_retained = retained;
+      break;
+    case Ending::violation:
+      result.verdict = Verdict::unsafe;
+      result.counterexample = explain_path(system, result.search.path, result.search.at_end);
+      result.replay = make_token(config, result.search.path);
+      break;
+    default: result.verdict = Verdict::bound; break;
+  }
+  return result;
+}
+
+tl::expected<CheckResult, std::string> replay(std::string_view text) {
+  auto token = parse_token(text);
+  if (!token) return tl::unexpected(token.error());
+  System system(set_up(token->config));
+  CheckResult result{.config = token->config, .verdict = Verdict::unsafe};
+  result.search.ending = Ending::violation;
+  result.search.path = token->path;
+  result.counterexample = explain_path(system, token->path, false);
+  if (!result.counterexample) {
+    result.search.at_end = true;
+    result.counterexample = explain_path(system, token->path, true);
+  }
+  if (!result.counterexample)
+    return tl::unexpected(std::string("not a replay token: its path leads to no violation"));
+  result.search.depth = static_cast<unsigned>(token->path.size());
+  result.replay = std::string(text);
+  return result;
+}
+
+}  // namespace shootdown::scenario
