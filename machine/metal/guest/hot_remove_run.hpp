@@ -74,13 +74,13 @@ class HotRemoveRun {
     phase("add");
     if (!add()) return;
     add_ticks_ = ticks_;
-    const Counts add_counts = machine_.counts();
+    const Work add_work = machine_.work();
     const TreeSummary added = tree();
     phase("use");
     run_on_all([](void* self) { static_cast<HotRemoveRun*>(self)->use(); }, this);
     phase("remove");
     run_on_all([](void* self) { static_cast<HotRemoveRun*>(self)->remove_and_probe(); }, this);
-    const Counts remove_counts = machine_.counts();
+    const Work remove_work = machine_.work();
     flush_all_tlbs();
     const TreeSummary after = tree();
     const PageCounts pages_after = shared_.pages.counts();
@@ -88,7 +88,7 @@ class HotRemoveRun {
     Line line("result");
     line.text("strategy", plan_.strategy.name);
     report_observations(line);
-    report_counts(line, add_counts, remove_counts);
+    report_work(line, add_work, remove_work);
     line.boolean("tree_restored", before.exact == after.exact && before.table_count == after.table_count)
         .number("tables_retained", pages_after.table_pages - pages_before.table_pages)
         .number("empty_tables_before", before.empty_count)
@@ -112,7 +112,7 @@ class HotRemoveRun {
   }
 
   bool add() {
-    machine_.reset_counts();
+    machine_.reset_work();
     const std::uint64_t start = read_counter();
     const bool added = mm::add_memory<R>(machine_, map_, range_, mm::mappings[options_.mapping],
                                          {mm::strategies[3], options_.rule});
@@ -187,7 +187,7 @@ class HotRemoveRun {
   }
 
   void remove(const mm::RemovePlan& plan) {
-    machine_.reset_counts();
+    machine_.reset_work();
     const std::uint64_t start = read_counter();
     mm::try_remove_memory<R>(machine_, map_, range_, plan);
     ticks_ = read_counter() - start;
@@ -257,18 +257,19 @@ class HotRemoveRun {
         .number("watch_faults", all.watch_faults);
   }
 
-  void report_counts(Line& line, const Counts& add, const Counts& remove) const {
+  void report_work(Line& line, const Work& add, const Work& remove) const {
+    const report::Counts& counts = remove.counts;
     line.begin("tlbi");
-    for (unsigned i = 0; i < remove.tlbi.size(); ++i)
-      if (remove.tlbi[i] != 0) line.number(vmsa::tlbi_name(vmsa::tlbi_ops[i]).c_str(), remove.tlbi[i]);
+    for (unsigned i = 0; i < counts.tlbi.size(); ++i)
+      if (counts.tlbi[i] != 0) line.number(vmsa::tlbi_name(vmsa::tlbi_ops[i]).c_str(), counts.tlbi[i]);
     line.end().begin("dsb");
-    for (unsigned i = 0; i < remove.dsb.size(); ++i)
-      if (remove.dsb[i] != 0) line.number(machine::dsb_names[i], remove.dsb[i]);
+    for (unsigned i = 0; i < counts.dsb.size(); ++i)
+      if (counts.dsb[i] != 0) line.number(machine::dsb_names[i], counts.dsb[i]);
     line.end()
-        .number("isb", remove.isb)
-        .number("sgi", 0)  // no hot-remove strategy interrupts anybody; those of this harness are not its own
-        .number("descriptor_stores", remove.descriptor_stores)
-        .number("tables_freed", remove.tables_freed)
+        .number("isb", counts.isb)
+        .number("sgi", counts.sgi)  // the procedure's; those of this harness are not among them
+        .number("descriptor_stores", counts.descriptor_stores)
+        .number("tables_freed", counts.tables_freed)
         .number("tables_allocated", add.tables_allocated)
         .number("released_bytes", remove.released_bytes)
         .number("add_ticks", add_ticks_)

@@ -79,6 +79,7 @@ void report_start(const machine::Features& cpu) {
       .number("va_bits", options.va_bits)
       .number("cpus", cpu_count())
       .number("memory_bytes", options.memory)
+      .number("boot_base", platform.memory.base)
       .number("counter_hz", read_counter_frequency())
       .boolean("range_tlbi", cpu.range_tlbi)
       .boolean("hardware_access_flag", cpu.hardware_access_flag)

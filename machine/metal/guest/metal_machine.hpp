@@ -13,6 +13,7 @@
 #include "machine/metal/guest/cpus.hpp"
 #include "machine/metal/guest/memblock.hpp"
 #include "machine/metal/guest/page_allocator.hpp"
+#include "report/counts.hpp"
 
 namespace shootdown::metal::guest {
 
@@ -24,13 +25,9 @@ using vmsa::Descriptor;
 using vmsa::VirtAddr;
 
 /// What a procedure did, exactly.
-struct Counts {
-  std::array<std::uint64_t, vmsa::tlbi_ops.size()> tlbi{};
-  std::array<std::uint64_t, machine::dsb_names.size()> dsb{};
-  std::uint64_t isb = 0;
-  std::uint64_t descriptor_stores = 0;  ///< write_once and successful cmpxchg
+struct Work {
+  report::Counts counts;
   std::uint64_t tables_allocated = 0;
-  std::uint64_t tables_freed = 0;
   std::uint64_t released_bytes = 0;
 };
 
@@ -88,18 +85,18 @@ class MetalMachine {
 
   Descriptor read_once(PhysAddr pa) { return read_descriptor(pa); }
   void write_once(PhysAddr pa, Descriptor d) {
-    ++counts_.descriptor_stores;
+    ++work_.counts.descriptor_stores;
     __atomic_store_n(slot(pa), d.bits, __ATOMIC_RELAXED);
   }
   Descriptor cmpxchg(PhysAddr pa, Descriptor expected, Descriptor desired) {
     if (__atomic_compare_exchange_n(slot(pa), &expected.bits, desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
-      ++counts_.descriptor_stores;
+      ++work_.counts.descriptor_stores;
     return expected;
   }
 
   void dsb(Dsb kind) {
-    ++counts_.dsb[static_cast<unsigned>(kind)];
+    ++work_.counts.dsb[static_cast<unsigned>(kind)];
     switch (kind) {
       case Dsb::nshst: return dsb_nshst();
       case Dsb::nsh: return dsb_nsh();
@@ -108,12 +105,12 @@ class MetalMachine {
     }
   }
   void isb() {
-    ++counts_.isb;
+    ++work_.counts.isb;
     guest::isb();
   }
   void tlbi(const vmsa::Tlbi& t) {
     const unsigned index = vmsa::tlbi_index(t.op);
-    ++counts_.tlbi[index];
+    ++work_.counts.tlbi[index];
     detail::tlbi_table[index](vmsa::tlbi_operand(shared_.regime, t));
   }
 
@@ -132,14 +129,14 @@ class MetalMachine {
     const PhysAddr page = shared_.pages.alloc(use, order);
     shared_.page_lock.unlock();
     if (page == PhysAddr{}) return page;
-    if (use == PageUse::table) ++counts_.tables_allocated;
+    if (use == PageUse::table) ++work_.tables_allocated;
     fill(page, order, poison);
     return page;
   }
   void clear_page(PhysAddr page) { fill(page, 0, 0); }
   void free_pages(PhysAddr page, PageUse use, unsigned order) {
     fill(page, order, poison);  // as its next owner would
-    if (use == PageUse::table) ++counts_.tables_freed;
+    if (use == PageUse::table) ++work_.counts.tables_freed;
     shared_.page_lock.lock();
     const char* error = shared_.pages.free(page, use, order);
     shared_.page_lock.unlock();
@@ -157,7 +154,7 @@ class MetalMachine {
     shared_.page_lock.unlock();
     return d;
   }
-  void release_range(PhysRange range) { counts_.released_bytes += range.size(); }
+  void release_range(PhysRange range) { work_.released_bytes += range.size(); }
 
   void memblock_add(PhysRange range) {
     if (!shared_.memblock.add(range)) warn("memblock is full");
@@ -190,8 +187,8 @@ class MetalMachine {
   void enter(const char*) {}
   void leave(const std::uint64_t*, std::size_t) {}
 
-  const Counts& counts() const { return counts_; }
-  void reset_counts() { counts_ = Counts{}; }
+  const Work& work() const { return work_; }
+  void reset_work() { work_ = Work{}; }
 
   static Descriptor read_descriptor(PhysAddr pa) {
     return Descriptor{__atomic_load_n(slot(pa), __ATOMIC_RELAXED)};
@@ -211,7 +208,7 @@ class MetalMachine {
   Shared& shared_;
   unsigned cpu_;
   PageAllocator::DeferredList deferred_;
-  Counts counts_;
+  Work work_;
 };
 
 static_assert(machine::Machine<MetalMachine>);
