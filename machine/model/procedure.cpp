@@ -54,8 +54,8 @@ Procedure::Local Procedure::intern(const Outcome& outcome, Local parent, std::ui
   return id;
 }
 
-std::vector<std::uint64_t> Procedure::log_of(Local l) const {
-  std::vector<std::uint64_t> log(states_[l].depth);
+Procedure::Log Procedure::log_of(Local l) const {
+  Log log(states_[l].depth);
   for (; states_[l].depth > 0; l = states_[l].parent) log[states_[l].depth - 1] = states_[l].answer;
   return log;
 }
@@ -63,7 +63,7 @@ std::vector<std::uint64_t> Procedure::log_of(Local l) const {
 Procedure::Local Procedure::step(Local from, std::uint64_t answer) {
   const auto known = memo_.find({from, answer});
   if (known != memo_.end()) return known->second;
-  std::vector<std::uint64_t> log = log_of(from);
+  Log log = log_of(from);
   log.push_back(answer);
   const Local to = intern(run(log), from, answer, static_cast<std::uint32_t>(log.size()));
   memo_.emplace(Key{from, answer}, to);
@@ -79,14 +79,39 @@ Procedure::Local Procedure::step(Local from, std::uint64_t answer) {
 std::string Procedure::audit() {
   logs_.resize(states_.size());
   answers_.resize(states_.size());
+  for (const auto& [key, to] : memo_) {
+    Log log = log_of(key.from);
+    log.push_back(key.answer);
+    if (identities_.find(run(log).identity) != to)
+      return fmt::format("the same run goes on differently a second time at {}:{}",
+                         states_[key.from].site.function(), states_[key.from].site.line);
+  }
   for (Local l = 0; l < logs_.size(); ++l) {
-    for (std::uint64_t answer : answers_[l]) {
-      for (std::vector<std::uint64_t> log : logs_[l]) {
-        log.push_back(answer);
-        if (identities_.intern(run(log).identity) == memo_.at({l, answer})) continue;
-        return fmt::format("{} answers that lead to one state of {}:{} go on differently after answer {:#x}",
-                           log.size(), states_[l].site.function(), states_[l].site.line, answer);
-      }
+    // The first log is the one that the steps out of `l` were worked out from.
+    for (std::size_t i = 1; i < logs_[l].size(); ++i)
+      if (auto found = audit_from(l, logs_[l][i]); !found.empty()) return found;
+  }
+  return {};
+}
+
+std::string Procedure::audit_from(Local start, const Log& merged) {
+  std::vector<bool> reached(states_.size());
+  std::vector<std::pair<Local, Log>> open{{start, merged}};
+  reached[start] = true;
+  while (!open.empty()) {
+    const auto [from, log] = std::move(open.back());
+    open.pop_back();
+    for (std::uint64_t answer : answers_[from]) {
+      Log longer = log;
+      longer.push_back(answer);
+      const Local expected = memo_.at({from, answer});
+      if (identities_.find(run(longer).identity) != expected)
+        return fmt::format("two runs that were taken for one at {}:{} go on differently at {}:{}",
+                           states_[start].site.function(), states_[start].site.line,
+                           states_[from].site.function(), states_[from].site.line);
+      if (reached[expected]) continue;
+      reached[expected] = true;
+      open.emplace_back(expected, std::move(longer));
     }
   }
   return {};

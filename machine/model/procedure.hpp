@@ -39,9 +39,9 @@ class Procedure {
   std::size_t state_count() const { return states_.size(); }
   std::size_t bytes() const;
 
-  /// Audits the identities: every pair of logs that were given the same identity must go on alike for every
-  /// answer that either has received. Off by default; it keeps all logs. Returns a description of the first
-  /// disagreement, or nothing.
+  /// Audits the identities. A run must repeat itself; and where two logs were given one identity, both must go
+  /// on alike: the second is run on every answer that the first received, there and in every state reached from
+  /// there. `keep_logs` comes before the search. Returns a description of the first disagreement, or nothing.
   void keep_logs() { keep_logs_ = true; }
   std::string audit();
 
@@ -74,7 +74,10 @@ class Procedure {
   };
 
   Outcome run(std::span<const std::uint64_t> log, std::vector<ModelMachine::Visit>* visits = nullptr) const;
-  std::vector<std::uint64_t> log_of(Local l) const;
+  using Log = std::vector<std::uint64_t>;  ///< answers since the start
+
+  Log log_of(Local l) const;
+  std::string audit_from(Local start, const Log& merged);
   Local intern(const Outcome& outcome, Local parent, std::uint64_t answer, std::uint32_t depth);
 
   Task task_;
@@ -85,8 +88,8 @@ class Procedure {
   Local start_ = 0;
 
   bool keep_logs_ = false;
-  std::vector<std::vector<std::vector<std::uint64_t>>> logs_;  ///< by state
-  std::vector<std::vector<std::uint64_t>> answers_;            ///< by state
+  std::vector<std::vector<Log>> logs_;               ///< by state
+  std::vector<std::vector<std::uint64_t>> answers_;  ///< by state
 };
 
 }  // namespace shootdown::model

@@ -22,8 +22,9 @@ inline void expect_same_system(const Counts& reference, model::Setup setup) {
   model::System system(std::move(setup));
   const explore::SearchResult r = explore_all(system);
   ASSERT_EQ(r.ending, explore::Ending::exhausted);
-  EXPECT_EQ(r.states, reference.states) << "over-split by a factor of "
-                                        << static_cast<double>(r.states) / static_cast<double>(reference.states);
+  EXPECT_EQ(r.states, reference.states)
+      << "over-split by a factor of "
+      << static_cast<double>(r.states) / static_cast<double>(reference.states);
   EXPECT_EQ(r.transitions, reference.transitions);
   EXPECT_EQ(r.end_states, reference.ends);
   ::testing::Test::RecordProperty("states", std::to_string(r.states));

@@ -65,7 +65,8 @@ inline void tear_down(ModelMachine& m, const TeardownSetup& t) {
   if (t.free_tables) mm::free_empty_tables<small>(m, range, {{}, t.tables});
 }
 
-inline void add_page(model::World& w, std::uint64_t pa, model::PageState state, bool shared, bool allocatable) {
+inline void add_page(model::World& w, std::uint64_t pa, model::PageState state, bool shared,
+                     bool allocatable) {
   model::Page p;
   p.start = PhysAddr(pa);
   p.state = state;
@@ -79,8 +80,9 @@ inline void add_page(model::World& w, std::uint64_t pa, model::PageState state, 
 inline model::Setup set_up(const TeardownSetup& t) {
   using namespace detail;
   const unsigned cpus = 1 + t.loaders + t.reusers;
-  model::Setup setup{.world = {model::Memory(small.page_shift), shadow::Shadow(small, cpus), {}, {}, {}, {}, {}},
-                     .root = PhysAddr(root_page)};
+  model::Setup setup{
+      .world = {model::Memory(small.page_shift), shadow::Shadow(small, cpus), {}, {}, {}, {}, {}},
+      .root = PhysAddr(root_page)};
   model::World& w = setup.world;
   add_page(w, root_page, model::PageState::table, true, false);
   for (unsigned i = 0; i < t.table_count; ++i) {

@@ -64,7 +64,7 @@ struct TeardownState {
     auto operator<=>(const Reuser&) const = default;
   };
   std::array<Reuser, 2> reusers{};
-  std::uint8_t released = 0;              ///< pages that anybody may take
+  std::uint8_t released = 0;               ///< pages that anybody may take
   std::array<std::uint8_t, 4> taken_by{};  ///< reuser + 1
   std::array<Word, 4> words{};             ///< first word of each released page
 
@@ -156,7 +156,8 @@ class TeardownMachine {
       stale = s.first_word.held_by(cpu) || (s.held[leaf_count].held_by(cpu) && s.words[0] == Word::leaf);
     } else {
       mapped = bit(s.valid, leaf) && bit(s.valid, leaf_count + table_of(leaf));
-      stale = s.held[leaf].held_by(cpu) || (s.held[leaf_count + table_of(leaf)].held_by(cpu) && bit(s.valid, leaf));
+      stale = s.held[leaf].held_by(cpu) ||
+              (s.held[leaf_count + table_of(leaf)].held_by(cpu) && bit(s.valid, leaf));
     }
     auto go_on = [&](bool fault) {
       State n = s;

@@ -59,8 +59,11 @@ Program whole_range(unsigned tables, bool free_first) {
 }
 
 TEST(Teardown, PerLeafBesideLoads) {
-  const TeardownMachine reference(
-      {.program = per_leaf(), .mapped = 0x13, .load_from = {0, 1, 0, 1}, .loaders = 2, .tables_are_pages = false});
+  const TeardownMachine reference({.program = per_leaf(),
+                                   .mapped = 0x13,
+                                   .load_from = {0, 1, 0, 1},
+                                   .loaders = 2,
+                                   .tables_are_pages = false});
   expect_same_system(count(reference), set_up({.leaves = mm::LeafFlush::each_leaf,
                                                .free_mapped = true,
                                                .free_tables = false,
