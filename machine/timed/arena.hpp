@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "machine/timed/units.hpp"
@@ -39,8 +40,12 @@ class Arena {
     free_.push_back(static_cast<std::uint32_t>(table.value >> page_shift_));
   }
 
+  /// Not std::uint64_t: a type of its own tells the compiler that descriptors are no counters, so that loops over
+  /// descriptors keep their counters in registers.
+  using Word = unsigned long long;
+  static_assert(sizeof(Word) == 8 && !std::is_same_v<Word, std::uint64_t>);
   /// The word at a physical address inside the arena.
-  std::uint64_t* word(vmsa::PhysAddr pa) const { return reinterpret_cast<std::uint64_t*>(memory_ + pa.value); }
+  Word* word(vmsa::PhysAddr pa) const { return reinterpret_cast<Word*>(memory_ + pa.value); }
   /// Sets a table page to zero. The host has just done so for one that was never used before.
   void clear(vmsa::PhysAddr table);
 

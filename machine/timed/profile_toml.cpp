@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -241,12 +242,22 @@ tl::expected<std::string, ProfileError> read_file(const std::string& path) {
   return std::move(text).str();
 }
 
+/// An override that gave itself no name still has that of what it was laid over.
+bool is_base_name(std::string_view name, const Profile* below) {
+  if (below != nullptr && below->name == name) return true;
+  return std::any_of(builtin_profiles().begin(), builtin_profiles().end(),
+                     [&](const BuiltinProfile& b) { return b.name == name; });
+}
+
 tl::expected<Profile, ProfileError> load_one(std::string_view spec, const Profile* below) {
   const bool is_path = spec.find('/') != std::string_view::npos || spec.ends_with(".toml");
   if (!is_path) return parse_builtin(spec, {"--profile"}, 0, 0);
   const auto text = read_file(std::string(spec));
   if (!text) return Failure(text.error());
-  return parse(*text, {std::string(spec)}, 0, below);
+  auto profile = parse(*text, {std::string(spec)}, 0, below);
+  if (profile && (profile->name.empty() || is_base_name(profile->name, below)))
+    profile->name += (profile->name.empty() ? "" : "+") + std::filesystem::path(spec).stem().string();
+  return profile;
 }
 
 }  // namespace

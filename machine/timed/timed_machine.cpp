@@ -34,20 +34,13 @@ void TimedMachine::pop() {
   now_ = &ledger_.phases[phase_.index()];
 }
 
-void TimedMachine::new_line(std::uint32_t line) {
-  last_line_ = line;
-  std::uint32_t& tag = l2_tags_[line % l2_lines];
-  count(tag == line ? Event::line_near : Event::line_far);
-  tag = line;
-}
-
 void TimedMachine::settle() {
   const Flush reached = std::exchange(flush_, Flush::idle);
   if (reached == Flush::idle) return;
   ++now_->dsb[static_cast<std::size_t>(Dsb::ishst)];
   if (reached == Flush::ordered) return;
   const bool leaf = reached == Flush::leaf || reached == Flush::leaf_complete;
-  tlbi_alone(vmsa::Tlbi{.op = leaf ? vmsa::vaale1is : vmsa::vaae1is});
+  tlbi_alone(leaf ? vmsa::vaale1is : vmsa::vaae1is, VirtAddr{}, 1);
   if (reached == Flush::leaf_complete || reached == Flush::table_complete) dsb_alone(Dsb::ish);
 }
 
@@ -63,16 +56,16 @@ void TimedMachine::isb_alone() {
   count(Event::isb);
 }
 
-void TimedMachine::tlbi_alone(const vmsa::Tlbi& t) {
+void TimedMachine::tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages) {
   settle();
-  ++now_->tlbi[tlbi_position(t.op)];
-  if (!t.op.broadcast) return;
+  ++now_->tlbi[tlbi_position(op)];
+  if (!op.broadcast) return;
   // Only the repeat of the erratum names address 0 of one ASID in the kernel's own sequences.
-  if (t.op == vmsa::vale1is && t.va == VirtAddr{} && pending_.operations() == 0) pending_.repeat = true;
-  if (!t.op.by_va()) ++pending_.alls;
-  else if (t.op.range) ++pending_.ranges, pending_.range_pages += t.pages;
+  if (op == vmsa::vale1is && va == VirtAddr{} && pending_.operations() == 0) pending_.repeat = true;
+  if (!op.by_va()) ++pending_.alls;
+  else if (op.range) ++pending_.ranges, pending_.range_pages += pages;
   else ++pending_.singles;
-  if (!t.op.last_level) pending_.tables = true;
+  if (!op.last_level) pending_.tables = true;
 }
 
 void TimedMachine::memblock_remove(PhysRange range) {

@@ -112,7 +112,7 @@ class TimedMachine {
       if (t.op == vmsa::vaale1is) return void(flush_ = Flush::leaf);
       if (t.op == vmsa::vaae1is) return void(flush_ = Flush::table);
     }
-    tlbi_alone(t);
+    tlbi_alone(t.op, t.va, t.pages);  // by value: the operand never has to exist in memory
   }
 
   Access load(VirtAddr va);
@@ -197,11 +197,17 @@ class TimedMachine {
     const auto line = static_cast<std::uint32_t>(slot.value >> 6);
     if (line != last_line_) [[unlikely]] new_line(line);
   }
-  void new_line(std::uint32_t line);
+  [[gnu::always_inline]] void new_line(std::uint32_t line) {
+    last_line_ = line;
+    std::uint32_t& tag = l2_tags_[line % l2_lines];
+    if (tag == line) return count(Event::line_near);
+    count(Event::line_far);
+    tag = line;
+  }
 
   void dsb_alone(Dsb kind);
   void isb_alone();
-  void tlbi_alone(const vmsa::Tlbi& t);
+  void tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages);
   /// Counts the operations of a flush that was begun and will not be one of the common sequences.
   void settle();
 
