@@ -28,7 +28,7 @@ template <Machine M>
 template <Regime R, Machine M>
 [[gnu::always_inline]] inline void issue_range(M& m, VirtRange range, vmsa::TlbiOp op) {
   vmsa::for_each_tlbi(R, {.range = range, .op = op}, m.features().range_tlbi,
-                      [&](const vmsa::Tlbi& t) { m.tlbi(t); });
+                      [&](const vmsa::Tlbi& t) __attribute__((always_inline)) { m.tlbi(t); });
 }
 
 /// flush_tlb_kernel_range(): the leaves of a range, on all CPUs. An empty range costs its barriers only.
