@@ -78,10 +78,16 @@ struct Entry {
   }
 };
 
+/// A leaf as the hardware of this regime takes it: a block at a level that has none is reserved and faults.
+constexpr bool is_leaf(const Regime& r, Level level, Descriptor d) {
+  const vmsa::DescriptorKind kind = d.kind(r, level);
+  return kind == vmsa::DescriptorKind::block || kind == vmsa::DescriptorKind::page;
+}
+
 /// May a TLB or walk cache hold this descriptor at all? Faulting ones are never cached (I_WZCBG); one with the
 /// access flag clear faults, or is cached as what hardware has made of it by then.
-constexpr bool cacheable(Level level, Descriptor d) {
-  return d.is_table(level) || (d.is_leaf(level) && d.accessed());
+constexpr bool cacheable(const Regime& r, Level level, Descriptor d) {
+  return d.is_table(level) || (is_leaf(r, level, d) && d.accessed());
 }
 
 }  // namespace shootdown::shadow

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "shadow/entry.hpp"
 
@@ -28,6 +29,17 @@ struct TableAt {
 /// The table that a table descriptor at `place` points to.
 inline TableAt table_of(const Regime& r, const Place& place, Descriptor d) {
   return {vmsa::output_address(r, place.level, d), place.level.next(), place.va};
+}
+
+/// The page of the table at `level` that a walk for `va` meets below `table`; nothing when it ends before.
+inline std::optional<PhysAddr> table_on_walk(const Regime& r, const TableMemory& memory, TableAt table,
+                                             VirtAddr va, Level level) {
+  for (; table.level < level; table.level = table.level.next()) {
+    const Descriptor d = memory.read(vmsa::slot_address(r, table.page, table.level, va));
+    if (!d.is_table(table.level)) return std::nullopt;
+    table.page = vmsa::output_address(r, table.level, d);
+  }
+  return table.level == level ? std::optional(table.page) : std::nullopt;
 }
 
 /// Calls `fn(place, slot, word)` for each valid word of the table and, depth first, of every table below it.

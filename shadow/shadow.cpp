@@ -68,7 +68,7 @@ void Shadow::insert(Entry e) {
 
 // A value that goes stale again is held afresh: invalidations issued before do not concern it.
 void Shadow::make_stale(const Place& place, PhysAddr slot, Descriptor value, CpuSet holders) {
-  if (!cacheable(place.level, value) || holders.empty()) return;
+  if (!cacheable(regime_, place.level, value) || holders.empty()) return;
   if (Entry* e = find(place, slot, value)) {
     e->holders = e->holders | holders;
     e->unsynchronised = e->unsynchronised - holders;
@@ -114,17 +114,6 @@ void Shadow::store_unlinked(const TableMemory& memory, PhysAddr slot, Descriptor
   for (const Entry& e : born) make_stale(e.place, e.slot, e.value, e.holders);
 }
 
-bool Shadow::group_is_valid(const TableMemory& memory, const Entry& e) const {
-  const unsigned count = regime_.contiguous_count(e.place.level);
-  if (e.is_table() || count == 1) return false;
-  const PhysAddr first = e.slot.align_down(count * sizeof(Descriptor));
-  for (unsigned i = 0; i < count; ++i) {
-    const Descriptor member = memory.read(first + i * sizeof(Descriptor));
-    if (member.is_leaf(e.place.level) && member.contiguous()) return true;
-  }
-  return false;
-}
-
 template <typename Fn>
 void Shadow::visit(VirtRange range, Fn&& fn) {
   for (int level = -1; level <= 3; ++level) {
@@ -132,7 +121,7 @@ void Shadow::visit(VirtRange range, Fn&& fn) {
     if (entries.empty()) continue;
     const VirtAddr first = range.start.align_down(regime_.span(Level{level}));
     for (auto it = std::lower_bound(entries.begin(), entries.end(), first, StartsBefore{});
-         it != entries.end() && it->place.va - 1 < range.end - 1; ++it)
+         it != entries.end() && (range.end == VirtAddr(0) || it->place.va < range.end); ++it)
       fn(*it);
   }
 }
@@ -141,23 +130,81 @@ void Shadow::for_each_in(VirtRange range, const std::function<void(const Entry&)
   const_cast<Shadow*>(this)->visit(range, [&](const Entry& e) { fn(e); });
 }
 
-void Shadow::tlbi(const TableMemory& memory, unsigned cpu, const vmsa::Tlbi& op, const Report& report) {
+// Whether a valid member of its contiguous group lets a CPU form this very entry again: one that maps the group
+// to where the entry does, and allows no less.
+bool Shadow::group_refills(const TableMemory& memory, const Entry& e) const {
+  const Level level = e.place.level;
+  const unsigned count = regime_.contiguous_count(level);
+  if (e.is_table() || count == 1 || !e.value.contiguous()) return false;
+  const PhysAddr first = e.slot.align_down(count * sizeof(Descriptor));
+  const std::uint64_t own = (e.slot - first) / sizeof(Descriptor);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const Descriptor member = memory.read(first + i * sizeof(Descriptor));
+    if (!is_leaf(regime_, level, member) || !member.contiguous()) continue;
+    const std::uint64_t distance = (i - own) * regime_.span(level);  // below the entry it wraps
+    const bool same_place = vmsa::output_address(regime_, level, member) ==
+                            vmsa::output_address(regime_, level, e.value) + distance;
+    if (same_place && (vmsa::is_writable(member) || !vmsa::is_writable(e.value))) return true;
+  }
+  return false;
+}
+
+Outcome Shadow::judge(const Entry& e, const vmsa::Tlbi& op) const {
+  return outcome_of(vmsa::tlbi_miss(regime_, op, e.cached()));
+}
+
+// Whoever has completed an invalidation and lacks its own ISB alone walks through the entry no more.
+std::vector<Shadow::Kept> Shadow::kept_tables(unsigned cpu, const vmsa::Tlbi& op) const {
   const CpuSet scope = op.op.broadcast ? cpus_ : CpuSet::one(cpu);
-  auto judge = [&](Entry& e) {
-    Outcome outcome = outcome_of(vmsa::tlbi_miss(regime_, op, e.cached()));
-    if (outcome == Outcome::doomed && group_is_valid(memory, e)) outcome = Outcome::contiguous;
-    const CpuSet reached = e.holders & scope;
+  std::vector<Kept> kept;
+  for_each([&](const Entry& e) {
+    if (!e.is_table()) return;
+    const Outcome outcome = judge(e, op);
+    const CpuSet active = e.holders - e.unsynchronised;
+    const CpuSet stays = outcome == Outcome::doomed ? active - scope : active;
+    if (!stays.empty()) kept.push_back({e.place, e.value, stays, outcome});
+  });
+  return kept;
+}
+
+void Shadow::doom(Entry& e, unsigned cpu, const vmsa::Tlbi& op, CpuSet cpus) {
+  issuers_ |= CpuSet::one(cpu).bits;
+  const Doom doom{cpu, op.op.broadcast, cpus};
+  for (Doom& d : e.dooms) {
+    if (d.issuer != cpu || d.broadcast != op.op.broadcast) continue;
+    d.cpus = d.cpus | cpus;
+    return;
+  }
+  e.dooms.insert(std::upper_bound(e.dooms.begin(), e.dooms.end(), doom), doom);
+}
+
+void Shadow::tlbi(const TableMemory& memory, PhysAddr root, unsigned cpu, const vmsa::Tlbi& op,
+                  const Report& report) {
+  const CpuSet scope = op.op.broadcast ? cpus_ : CpuSet::one(cpu);
+  const std::vector<Kept> kept = kept_tables(cpu, op);
+  auto is_on_walk = [&](const TableAt& from, const Entry& e) {
+    return table_on_walk(regime_, memory, from, e.place.va, e.place.level) ==
+           e.slot.align_down(regime_.page_size());
+  };
+  auto act = [&](Entry& e) {
+    Outcome outcome = judge(e, op);
+    CpuSet reached = e.holders & scope;
     if (outcome == Outcome::doomed && !reached.empty()) {
-      const Doom doom{cpu, op.op.broadcast, reached};
-      auto it = std::find_if(e.dooms.begin(), e.dooms.end(), [&](const Doom& d) {
-        return d.issuer == cpu && d.broadcast == op.op.broadcast;
-      });
-      if (it != e.dooms.end()) {
-        it->cpus = it->cpus | reached;
-      } else {
-        e.dooms.insert(std::upper_bound(e.dooms.begin(), e.dooms.end(), doom), doom);
+      const bool group = group_refills(memory, e);
+      const bool in_place = memory.read(e.slot) == e.value;
+      if (group && is_on_walk({root, regime_.root_level(), regime_.base()}, e)) {
+        outcome = Outcome::contiguous;
+        reached = {};
       }
-      issuers_ |= CpuSet::one(cpu).bits;
+      for (const Kept& t : kept) {
+        const bool above = t.place.level < e.place.level && t.place.asid == e.place.asid &&
+                           e.place.va - t.place.va < regime_.span(t.place.level);
+        if (reached.empty() || !above || !(group || in_place)) continue;
+        if (!is_on_walk(table_of(regime_, t.place, t.value), e)) continue;
+        reached = reached - t.holders;
+        if (reached.empty()) outcome = group && !in_place ? Outcome::contiguous : t.outcome;
+      }
+      if (!reached.empty()) doom(e, cpu, op, reached);
     }
     if (report && outcome != Outcome::address) {
       const bool partial = outcome == Outcome::doomed && !(e.holders - scope).empty();
@@ -165,10 +212,10 @@ void Shadow::tlbi(const TableMemory& memory, unsigned cpu, const vmsa::Tlbi& op,
     }
   };
   if (op.op.by_va()) {
-    visit(vmsa::tlbi_range(regime_, op), judge);
+    visit(vmsa::tlbi_range(regime_, op), act);
   } else {
     for (Entries& entries : levels_)
-      for (Entry& e : entries) judge(e);
+      for (Entry& e : entries) act(e);
   }
 }
 
@@ -191,6 +238,7 @@ void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
       // What one CPU has dropped, another's outstanding operation need not drop again.
       for (Doom& d : e.dooms) d.cpus = d.cpus & e.holders;
       std::erase_if(e.dooms, [](const Doom& d) { return d.cpus.empty(); });
+      e.unsynchronised = e.unsynchronised & e.holders;
     }
   }
   drop_unheld();

@@ -18,7 +18,7 @@ namespace shootdown::shadow {
 enum class Outcome : std::uint8_t {
   doomed,      ///< gone once the issuer's DSB completes
   address,     ///< another address
-  last_level,  ///< leaf-only, and this is a table
+  last_level,  ///< leaf-only, and this is a table, or is refilled through a table that stays
   asid,
   level_hint,
   granule,
@@ -40,10 +40,13 @@ class Shadow {
   /// take whatever it looks like.
   void store_unlinked(const TableMemory& memory, PhysAddr slot, Descriptor now);
 
-  /// A TLBI is issued: fixed now are the stale values that it covers (R_GPPYH). `report`, when given, hears
+  /// A TLBI is issued: fixed now are the stale values that it covers (R_GPPYH), but for those that a CPU may
+  /// refill afterwards: out of a valid member of their contiguous group, or through a stale table entry that
+  /// this operation leaves where it is. `root` is the root of the current tables. `report`, when given, hears
   /// what it did to each entry, except for those at other addresses.
   using Report = std::function<void(const Entry&, Outcome)>;
-  void tlbi(const TableMemory& memory, unsigned cpu, const vmsa::Tlbi& op, const Report& report = {});
+  void tlbi(const TableMemory& memory, PhysAddr root, unsigned cpu, const vmsa::Tlbi& op,
+            const Report& report = {});
 
   /// A DSB completes this CPU's operations of its domain: NSH the local ones, ISH all. The store-only kinds
   /// complete none (R_LXHLD, R_PSMWS). For kernel entries the issuer itself still needs a context
@@ -82,7 +85,17 @@ class Shadow {
   Entry* find(const Place& place, PhysAddr slot, Descriptor value);
   void make_stale(const Place& place, PhysAddr slot, Descriptor value, CpuSet holders);
   void make_current(const Place& place, PhysAddr slot, Descriptor value);
-  bool group_is_valid(const TableMemory& memory, const Entry& e) const;
+  /// A stale table entry that an operation leaves to some CPUs, and why.
+  struct Kept {
+    Place place;
+    Descriptor value;
+    CpuSet holders;
+    Outcome outcome;
+  };
+  std::vector<Kept> kept_tables(unsigned cpu, const vmsa::Tlbi& op) const;
+  Outcome judge(const Entry& e, const vmsa::Tlbi& op) const;
+  bool group_refills(const TableMemory& memory, const Entry& e) const;
+  void doom(Entry& e, unsigned cpu, const vmsa::Tlbi& op, CpuSet cpus);
   template <typename Fn>
   void visit(VirtRange range, Fn&& fn);
   void drop_unheld();

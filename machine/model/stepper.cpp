@@ -227,7 +227,9 @@ std::vector<Stepper::FlagUpdate> Stepper::flag_updates() const {
         if (t.level > vmsa::page_level) return;
         w_.memory.for_each_valid(t.page, r.entry_count(t.level), [&](unsigned i, Descriptor d) {
           const PhysAddr slot = t.page + i * sizeof(Descriptor);
-          if (!d.is_leaf(t.level) || d.accessed()) return;
+          const bool flagged =
+              shadow::is_leaf(r, t.level, d) || (setup_.features.hardware_table_flag && d.is_table(t.level));
+          if (!flagged || d.accessed()) return;
           const bool known =
               std::any_of(all.begin(), all.end(), [&](const FlagUpdate& u) { return u.slot == slot; });
           if (!known) all.push_back({slot, through, holders});
@@ -255,21 +257,39 @@ std::optional<Violation> Stepper::update_flag(const FlagUpdate& u) {
 // ---- release and reuse --------------------------------------------------------------------------------------
 
 std::optional<Violation> Stepper::release(unsigned cpu, PhysRange range, PageState to) {
+  std::optional<Violation> linked;
   for (Page& p : w_.pages) {
     if (!p.range(page_shift()).overlaps(range)) continue;
+    if (p.state == PageState::table && !linked) linked = still_linked(cpu, p.start);
     p.state = to;
     p.owner = static_cast<std::uint8_t>(cpu);
     p.shared = false;
   }
+  if (linked) return linked;
   const auto finding = check_release(w_.shadow, w_.memory, setup_.root, range);
   return finding ? std::optional(Violation{*finding, cpu}) : std::nullopt;
+}
+
+/// A table that the live tree still points to: every walker may go on using it.
+std::optional<Violation> Stepper::still_linked(unsigned cpu, PhysAddr page) const {
+  const auto& r = w_.shadow.regime();
+  const auto places = linked_places(w_, setup_.root, page);
+  if (places.empty()) return std::nullopt;
+  const TableAt& t = places.front();
+  Finding f;
+  f.harm = Harm::stale_table;
+  f.holders = w_.shadow.cpus();
+  f.entry = {{t.level.above(), t.va}, {}, vmsa::make_table(r, page), f.holders, {}, {}};
+  f.va = t.va;
+  f.page = page;
+  return Violation{f, cpu};
 }
 
 // ---- barriers, TLBI, locks ----------------------------------------------------------------------------------
 
 std::optional<Violation> Stepper::tlbi(unsigned cpu, const vmsa::Tlbi& t) {
   w_.shadow.tlbi(
-      w_.memory, cpu, t,
+      w_.memory, setup_.root, cpu, t,
       event_ == nullptr ? shadow::Shadow::Report{} : [this](const shadow::Entry& e, shadow::Outcome o) {
         event_->invalidated.emplace_back(e, o);
       });
@@ -318,9 +338,13 @@ std::optional<Violation> Stepper::perform(unsigned cpu, const Op& op, std::uint6
     case OpKind::tlbi: return tlbi(cpu, op.tlbi);
     case OpKind::alloc:
       if (Page* p = answer != 0 ? w_.page_at(PhysAddr(answer)) : nullptr) {
+        const bool again = p->state == PageState::released;
         p->state = static_cast<PageUse>(op.a) == PageUse::table ? PageState::table : PageState::used;
         p->owner = static_cast<std::uint8_t>(cpu);
         p->shared = p->carries_data = false;
+        const auto finding =
+            again ? check_release(w_.shadow, w_.memory, setup_.root, p->range(page_shift())) : std::nullopt;
+        if (finding) return Violation{*finding, cpu};
       }
       return std::nullopt;
     case OpKind::clear_page: return clear_page(cpu, a);

@@ -44,6 +44,7 @@ class Stepper {
   std::optional<Violation> store_visible(unsigned cpu, PhysAddr slot, Descriptor now);
   std::optional<Violation> walker_access(unsigned cpu, PhysAddr slot, bool writes) const;
   std::optional<Violation> release(unsigned cpu, PhysRange range, PageState to);
+  std::optional<Violation> still_linked(unsigned cpu, PhysAddr page) const;
   std::optional<Violation> tlbi(unsigned cpu, const vmsa::Tlbi& t);
   std::optional<Violation> barrier(unsigned cpu, const Op& op);
   std::optional<Violation> clear_page(unsigned cpu, PhysAddr page);
