@@ -40,7 +40,7 @@ std::uint64_t StaleSet::page_key(const StaleEntry& e) const {
 
 EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor value, CpuSet holders,
                       const Birth& birth) {
-  if (!shadow::cacheable(place.level, value) || holders.empty()) return {none, 0};
+  if (!shadow::cacheable(regime(kernel), place.level, value) || holders.empty()) return {none, 0};
   ByPlace& context = contexts_[context_key(place, kernel)];
   const auto [head, is_new] = context.first.try_emplace(place_key(place), none);
   for (std::uint32_t i = head->second; i != none; i = nodes_[i].next_place) {
