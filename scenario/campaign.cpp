@@ -46,8 +46,9 @@ std::string key(const model::Site& site, OpKind kind, model::Weakening w) {
   return text;
 }
 
-/// One piece of work that an operation does: make a store visible, doom an entry, take an entry from holders.
-enum class Work : std::uint8_t { visible, doomed, dropped };
+/// One piece of work that an operation does: make a store visible, doom an entry, take it from its other holders
+/// (DSB), take it from the issuer itself (ISB).
+enum class Work : std::uint8_t { visible, doomed, completed, synchronised };
 using Piece = std::tuple<Work, std::uint64_t, std::uint64_t>;  // what, slot, value
 
 /// All pieces of work of a run, and who did each first.
@@ -58,8 +59,8 @@ std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& ev
     for (const auto& [entry, outcome] : e.invalidated)
       if (outcome == shadow::Outcome::doomed)
         all.push_back({{Work::doomed, entry.slot.value, entry.value.bits}, &e});
-    for (const shadow::Entry& entry : e.dropped)
-      all.push_back({{Work::dropped, entry.slot.value, entry.value.bits}, &e});
+    const Work work = e.op.kind == OpKind::isb ? Work::synchronised : Work::completed;
+    for (const shadow::Entry& entry : e.dropped) all.push_back({{work, entry.slot.value, entry.value.bits}, &e});
   }
   return all;
 }

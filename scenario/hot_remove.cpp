@@ -188,6 +188,10 @@ std::optional<std::string> refuse(const HotRemoveConfig& c) {
   if (!vmsa::has_layout(c.real, c.layout)) return "the old layout has no 52-bit VA with 4K or 16K pages";
   if (c.vmemmap == VmemmapKind::block && !c.real.vmemmap_uses_blocks())
     return "vmemmap is mapped by blocks with 4K pages only";
+  if (c.geometry == Geometry::full && !has_full_geometry(c.real))
+    return "full geometry exists for 4K/48, 16K/47 and 64K/48 only";
+  if (c.geometry == Geometry::full && c.mapping.contiguous)
+    return "full geometry has no contiguous mappings: a real group's stores can become visible in too many orders";
   return std::nullopt;
 }
 

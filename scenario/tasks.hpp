@@ -2,6 +2,8 @@
 // What each CPU of the hot-remove experiments runs, for one regime: procedures of mm/, in order.
 #pragma once
 
+#include <stdexcept>
+
 #include "machine/model/procedure.hpp"
 #include "mm/hot_add.hpp"
 #include "mm/ptdump.hpp"
@@ -116,19 +118,19 @@ struct Tasks {
 /// The instantiations of one real regime: scaled or full, with each size of section that the mappings ask for.
 template <vmsa::Regime Real>
 TaskSet tasks_of(const HotRemoveConfig& c, const Arrangement& a) {
-  constexpr unsigned scaled_bits = vmsa::scaled(Real).bits_per_level;
-  switch (a.regime.section_shift - Real.page_shift) {
-    case 1:
-      return c.geometry == Geometry::full ? Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all()
-                                          : Tasks<vmsa::scaled(Real, 1)>{c, a}.all();
-    case 2:
-      if (c.geometry == Geometry::full) return Tasks<vmsa::with_small_sections(Real, 2)>{c, a}.all();
-      return Tasks<vmsa::scaled(Real, 2)>{c, a}.all();
-    case Real.bits_per_level: return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level)>{c, a}.all();
-    case Real.bits_per_level + 1:
-      return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level + 1)>{c, a}.all();
-    case scaled_bits + (scaled_bits == 2 ? 1 : 0): return Tasks<vmsa::scaled(Real, 3)>{c, a}.all();
-    default: return Tasks<vmsa::scaled(Real, 4)>{c, a}.all();
+  const unsigned section_bits = a.regime.section_shift - Real.page_shift;
+  if constexpr (has_full_geometry(Real)) {
+    if (c.geometry == Geometry::full && section_bits == 1) return Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all();
+    if (c.geometry == Geometry::full)
+      return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level)>{c, a}.all();
+  }
+  switch (section_bits) {
+    case 1: return Tasks<vmsa::scaled(Real, 1)>{c, a}.all();
+    case 2: return Tasks<vmsa::scaled(Real, 2)>{c, a}.all();
+    case 3: return Tasks<vmsa::scaled(Real, 3)>{c, a}.all();
+    default:
+      if constexpr (Real.level_count() == 2) return Tasks<vmsa::scaled(Real, 4)>{c, a}.all();
+      throw std::logic_error("no instantiation has sections of this size");
   }
 }
 

@@ -34,9 +34,11 @@ Op weaken_tlbi(Op op, Weakening w) {
       t.op.target = t.op.target == vmsa::TlbiTarget::all ? vmsa::TlbiTarget::asid : vmsa::TlbiTarget::va;
       t.asid = other_asid;
       break;
-    case Weakening::tlbi_wrong_level:
-      // A hint of level 1 fits nothing that the procedures flush by address; of level 3, no table and no block.
-      t.ttl = t.op.last_level ? vmsa::pud_level : vmsa::page_level;
+    case Weakening::tlbi_hint_block:
+      t.ttl = vmsa::pmd_level;
+      break;
+    case Weakening::tlbi_hint_page:
+      t.ttl = vmsa::page_level;
       break;
     default: break;
   }
@@ -54,7 +56,8 @@ const char* name(Weakening w) {
     case Weakening::tlbi_asid: return "asid-form";
     case Weakening::tlbi_local: return "local";
     case Weakening::tlbi_one_page_short: return "one-page-short";
-    case Weakening::tlbi_wrong_level: return "wrong-level";
+    case Weakening::tlbi_hint_block: return "hint-level-2";
+    case Weakening::tlbi_hint_page: return "hint-level-3";
     case Weakening::list_through_page: return "list-through-page";
   }
   return "?";
@@ -91,7 +94,7 @@ std::vector<Weakening> weakenings(const Op& op) {
       if (!t.last_level && t.by_va()) all.push_back(tlbi_last_level);
       if (t.target != vmsa::TlbiTarget::asid && t.target != vmsa::TlbiTarget::va) all.push_back(tlbi_asid);
       if (t.range) all.push_back(tlbi_one_page_short);
-      if (t.by_va()) all.push_back(tlbi_wrong_level);
+      if (t.by_va()) all.insert(all.end(), {tlbi_hint_block, tlbi_hint_page});
       return all;
     }
     default: return {};

@@ -19,7 +19,8 @@ enum class Weakening : std::uint8_t {
   tlbi_asid,            ///< TLBI: one ASID (not the kernel's context)
   tlbi_local,           ///< TLBI: this CPU only
   tlbi_one_page_short,  ///< TLBI: the range ends one page early
-  tlbi_wrong_level,     ///< TLBI: a level hint that names pages, or level 2 where pages are meant
+  tlbi_hint_block,      ///< TLBI: a level hint that says level 2
+  tlbi_hint_page,       ///< TLBI: a level hint that says level 3
   list_through_page,    ///< deferral: the list's link is stored in the page itself, bit 0 set
 };
 
