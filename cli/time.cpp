@@ -6,9 +6,9 @@
 
 #include <cstdio>
 #include <fstream>
-#include <iostream>
 #include <map>
 
+#include "cli/exit_code.hpp"
 #include "cli/time_work.hpp"
 #include "machine/timed/profile_toml.hpp"
 #include "report/plot.hpp"
@@ -49,7 +49,7 @@ class Collected {
       if (json.is_discarded() && file.eof()) break;
       const auto found = json.is_object() ? jobs.find(report::time_key(json)) : jobs.end();
       if (found == jobs.end())
-        return tl::unexpected(Refusal{65, fmt::format("{}:{}: not a result of this sweep; give another -o, or remove "
+        return tl::unexpected(Refusal{exit_code::bad_input, fmt::format("{}:{}: not a result of this sweep; give another -o, or remove "
                                                       "the file to begin again", path, line_number)});
       lines_[found->second].push_back(json);
       jobs.erase(found);
@@ -97,7 +97,7 @@ tl::expected<void, Refusal> write_file(const std::string& path, const std::vecto
   write_lines(file, lines);
   file.close();
   if (!file || std::rename(next.c_str(), path.c_str()) != 0)
-    return tl::unexpected(Refusal{66, fmt::format("{}: cannot be written", path)});
+    return tl::unexpected(Refusal{exit_code::no_input, fmt::format("{}: cannot be written", path)});
   return {};
 }
 
@@ -132,11 +132,14 @@ int run_time(const TimeOptions& o, std::ostream& out, std::ostream& err) {
   if (!o.output.empty())
     if (const auto written = write_file(o.output, lines); !written) return fail(err, written.error());
   if (!o.plot.empty())
-    if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted) return fail(err, {69, plotted.error()});
-  if (o.format == "json") write_lines(out, lines);
-  else if (plan->sweep) report::write_sweep_text(out, lines);
-  else report::write_time_text(out, collected.all_results(), {o.colour});
-  return 0;
+    if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted) return fail(err, {exit_code::unavailable, plotted.error()});
+  if (o.format == "json")
+    write_lines(out, lines);
+  else if (plan->sweep)
+    report::write_sweep_text(out, lines);
+  else
+    report::write_time_text(out, collected.all_results(), {o.colour});
+  return exit_code::holds;
 }
 
 }  // namespace shootdown::cli

@@ -3,13 +3,14 @@
 #include "cli/time_plan.hpp"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <thread>
 
+#include "cli/exit_code.hpp"
+#include "cli/suggest.hpp"
 #include "machine/timed/profile_toml.hpp"
 
 namespace shootdown::cli {
@@ -20,12 +21,17 @@ using scenario::HotRemoveSpec;
 template <typename T>
 using Read = tl::expected<T, Refusal>;
 
-tl::unexpected<Refusal> refuse(std::string message, int exit_code = 64) {
-  return tl::unexpected(Refusal{exit_code, std::move(message)});
+tl::unexpected<Refusal> refuse(std::string message, int code = exit_code::usage) {
+  return tl::unexpected(Refusal{code, std::move(message)});
 }
 
 constexpr std::uint64_t max_sweep_steps = 4096;
 constexpr unsigned max_cpus = 4096;
+
+std::vector<std::string> with_all(std::vector<std::string> names) {
+  names.emplace_back("all");
+  return names;
+}
 
 Read<std::vector<mm::Strategy>> read_strategies(const std::vector<std::string>& names) {
   std::vector<mm::Strategy> chosen;
@@ -35,7 +41,7 @@ Read<std::vector<mm::Strategy>> read_strategies(const std::vector<std::string>& 
     if (name == "all") continue;
     const auto found = std::find(known.begin(), known.end(), name);
     if (found == known.end())
-      return refuse(fmt::format("unknown strategy '{}'; there are {}, all", name, fmt::join(known, ", ")));
+      return refuse(unknown_name("strategy", name, with_all(known)));
     chosen.push_back(mm::strategies[static_cast<std::size_t>(found - known.begin())]);
   }
   if (!chosen.empty()) return chosen;
@@ -55,7 +61,7 @@ Read<std::vector<vmsa::Regime>> read_regimes(const TimeOptions& o) {
     there += fmt::format("{}{}", there.empty() ? "" : ", ", r.va_bits);
     if (all_bits || std::to_string(r.va_bits) == bits) chosen.push_back(r);
   }
-  if (there.empty()) return refuse(fmt::format("unknown granule '{}'; there are 4k, 16k, 64k, all", o.granule));
+  if (there.empty()) return refuse(unknown_name("granule", o.granule, {"4k", "16k", "64k", "all"}));
   if (chosen.empty())
     return refuse(fmt::format("no {}-bit VA with granule {}; there are {}, all", bits, o.granule, there));
   return chosen;
@@ -74,7 +80,7 @@ Read<std::optional<mm::Mapping>> read_mapping(const std::string& name) {
     if (name == m.name) return m;
     known.emplace_back(m.name);
   }
-  return refuse(fmt::format("unknown mapping '{}'; there are {}", name, fmt::join(known, ", ")));
+  return refuse(unknown_name("mapping", name, known));
 }
 
 Read<bool> read_switch(const char* option, const std::string& text, const char* yes, const char* no) {
@@ -211,7 +217,7 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(const std::str
 
 tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
   if (o.scenario != "hot-remove")
-    return refuse(fmt::format("time does not know the scenario '{}'; there is hot-remove", o.scenario));
+    return refuse(unknown_name("scenario", o.scenario, {"hot-remove"}));
   if (o.format != "text" && o.format != "json")
     return refuse(fmt::format("time writes text or json, not '{}'", o.format));
   if (o.samples > 1'000'000) return refuse("--samples: expected 0 to 1000000");
@@ -219,7 +225,9 @@ tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
   auto profile = timed::load_profile(o.profile);
   if (!profile) {
     const timed::ProfileError& e = profile.error();
-    return refuse(e.text(), !e.missing ? 65 : e.file == "--profile" ? 64 : 66);
+    return refuse(e.text(), !e.missing                ? exit_code::bad_input
+                            : e.file == "--profile" ? exit_code::usage
+                                                    : exit_code::no_input);
   }
   auto jobs = make_jobs(o, *profile);
   if (!jobs) return tl::unexpected(jobs.error());

@@ -7,18 +7,13 @@
 
 #include <tl/expected.hpp>
 
+#include "cli/refusal.hpp"
 #include "cli/time.hpp"
 #include "machine/timed/profile.hpp"
 #include "machine/timed/uncertainty.hpp"
 #include "scenario/timed_hot_remove.hpp"
 
 namespace shootdown::cli {
-
-/// Why a command line cannot be run: one line, and the exit code.
-struct Refusal {
-  int exit_code = 64;
-  std::string message;
-};
 
 /// One run of the procedure, and the machines it is priced on.
 struct TimeJob {

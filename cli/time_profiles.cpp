@@ -2,9 +2,9 @@
 // `list profiles`: what there is, and every figure of one with its range, status and source.
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "cli/exit_code.hpp"
 #include "cli/time.hpp"
 #include "machine/timed/profile_toml.hpp"
 
@@ -54,7 +54,8 @@ int write_one(const std::string& spec, bool json, bool figures, std::ostream& ou
   const auto profile = timed::load_profile(spec);
   if (!profile) {
     err << "shootdown: " << profile.error().text() << '\n';
-    return !profile.error().missing ? 65 : profile.error().file == "--profile" ? 64 : 66;
+    if (!profile.error().missing) return exit_code::bad_input;
+    return profile.error().file == "--profile" ? exit_code::usage : exit_code::no_input;
   }
   if (json) out << profile_json(*profile).dump() << '\n';
   else if (figures) write_figures(out, *profile);

@@ -12,6 +12,9 @@
 #include <new>
 #include <thread>
 
+#include "cli/exit_code.hpp"
+#include "cli/interrupt.hpp"
+
 namespace shootdown::cli {
 
 namespace {
@@ -39,7 +42,8 @@ class Workers {
     for (std::size_t job : work_.todo)
       if (needs(job) > available_)
         return tl::unexpected(Refusal{
-            69, fmt::format("{} of memory need {} of the host's for their tables, {} are available",
+            exit_code::unavailable,
+            fmt::format("{} of memory need {} of the host's for their tables, {} are available",
                             report::readable_bytes(spec(job).memory), report::readable_bytes(timed::Bytes(needs(job))),
                             report::readable_bytes(timed::Bytes(available_)))});
     const std::size_t count = std::min<std::size_t>(work_.plan.workers, work_.todo.size());
@@ -61,6 +65,10 @@ class Workers {
   void loop() {
     std::unique_lock lock(mutex_);
     while (next_ < work_.todo.size() && !failure_) {
+      if (stop_) {
+        failure_ = Refusal{exit_code::interrupted, "interrupted; a sweep with -o goes on from here when it is run again"};
+        break;
+      }
       const std::size_t job = work_.todo[next_];
       if (in_use_ != 0 && in_use_ + needs(job) > available_) {
         changed_.wait(lock);
@@ -74,8 +82,10 @@ class Workers {
       in_use_ -= needs(job);
       done_ += cost(job);
       ++done_count_;
-      if (results) sink_(job, std::move(*results));
-      else failure_ = results.error();
+      if (results)
+        sink_(job, std::move(*results));
+      else
+        failure_ = results.error();
       show_progress();
       changed_.notify_all();
     }
@@ -93,7 +103,7 @@ class Workers {
         results.push_back(scenario::price_hot_remove(j.spec, run, plan.profile, cpus, plan.sampling));
       return results;
     } catch (const std::bad_alloc&) {
-      return tl::unexpected(Refusal{69, fmt::format("the host ran out of memory for the tables of {}",
+      return tl::unexpected(Refusal{exit_code::unavailable, fmt::format("the host ran out of memory for the tables of {}",
                                                     report::readable_bytes(j.spec.memory))});
     }
   }
@@ -110,6 +120,7 @@ class Workers {
     if (work_.progress != nullptr) *work_.progress << "\r\033[K" << std::flush;
   }
 
+  const std::atomic<bool>& stop_ = stop_on_signals();
   const TimeWork& work_;
   const TimeSink& sink_;
   std::uint64_t available_;

@@ -63,8 +63,8 @@ template <Regime R>
 bool build(TimedMachine& m, const HotRemoveSpec& spec, const mm::MemoryMap& map, PhysRange range,
            const Placement& placement) {
   const mm::RemovePlan undo{spec.strategy};
-  const PhysRange neighbour{PhysAddr(0), PhysAddr(placement.neighbour_bytes)};
-  if (!neighbour.empty() && !mm::add_memory<R>(m, map, neighbour, spec.mapping, undo)) return false;
+  const PhysRange neighbour{range.start - placement.neighbour_bytes, range.start};
+  if (!mm::add_memory<R>(m, map, neighbour, spec.mapping, undo)) return false;
   return mm::add_memory<R>(m, map, range, spec.mapping, undo);
 }
 

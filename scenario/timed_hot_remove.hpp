@@ -26,13 +26,12 @@ struct HotRemoveSpec {
   bool repeat_tlbi = false;  ///< the erratum's workaround is on
 };
 
-/// Where the memory goes: a neighbour, present at boot, holds the first section of the linear map, so that upper
-/// tables are shared as on a real machine.
+/// Where the memory goes: behind boot memory, as `boot` places it, so that both share the same upper tables with it
+/// and count the same. Of boot memory only the last section is mapped: it is in every table that is shared.
 struct Placement {
+  std::uint64_t start = 0;  ///< bytes from the start of the linear map; a GiB of boot memory for each 32 GiB
   std::uint64_t neighbour_bytes = 0;
-  std::uint64_t start = 0;  ///< physical address, counted from the start of the linear map
 };
-/// Aligned as well as the linear map allows: to 32 GiB, 1 GiB or a section.
 Placement place(const vmsa::Regime& regime, timed::Bytes memory);
 
 /// What is wrong with a spec, as one line; nothing when it can run.

@@ -14,10 +14,11 @@ using timed::Nanoseconds;
 using timed::ParamValues;
 
 Placement place(const vmsa::Regime& r, Bytes memory) {
+  constexpr std::uint64_t gib = std::uint64_t{1} << 30;
   const std::uint64_t room = vmsa::layout(r, vmsa::LayoutAge::today).linear.size();
-  for (std::uint64_t start : {std::uint64_t{32} << 30, std::uint64_t{1} << 30, r.section_size()})
-    if (start <= room && memory.value <= room - start) return {r.section_size(), start};
-  return {0, 0};
+  const std::uint64_t boot = gib * ((memory.value + 32 * gib - 1) / (32 * gib));
+  if (boot <= room && memory.value <= room - boot) return {boot, r.section_size()};
+  return {r.section_size(), r.section_size()};
 }
 
 std::optional<std::string> problem_of(const HotRemoveSpec& spec) {

@@ -41,12 +41,13 @@ scenario::RemovalCase case_of(const HotRemoveSpec& spec, PhysRange range, std::v
           .vmemmap_pages = !spec.vmemmap_blocks,
           .range_tlbi = spec.range_tlbi,
           .repeat_tlbi = spec.repeat_tlbi,
-          .neighbours = std::move(neighbours)};
+          .neighbours = std::move(neighbours),
+          .vmalloc_neighbour = true};
 }
 
 report::Counts expected(const HotRemoveSpec& spec) {
   const scenario::Placement p = scenario::place(spec.regime, spec.memory);
-  const PhysRange neighbour{PhysAddr(0), PhysAddr(p.neighbour_bytes)};
+  const PhysRange neighbour{PhysAddr(0), PhysAddr(p.start)};  // all of boot memory, as `boot` maps it
   PhysRange range{PhysAddr(p.start), PhysAddr(p.start + spec.memory.value)};
   if (!spec.blocks_one_by_one) return scenario::expected_counts(case_of(spec, range, {neighbour})).counts;
   report::Counts sum;
@@ -140,7 +141,7 @@ TEST(TimedCounts, BlocksOneByOneIsARangeEach) {
 TEST(TimedCounts, TablesComeBackAndAreUsedAgain) {
   const HotRemoveRun result = run(spec_of(vmsa::regime(12, 48), "B", gib));
   EXPECT_EQ(result.tables_built - result.tables_kept, result.removal.counts().tables_freed);
-  EXPECT_LT(result.tables_kept, 80u);  // those of the neighbour and those shared with it
+  EXPECT_LT(result.tables_kept, 80u);  // those of boot memory and those shared with it
 }
 
 TEST(TimedCounts, OnlyPassOneOfTheLinearMapHasNoReschedulePoint) {
