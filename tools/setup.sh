@@ -7,7 +7,7 @@
 setup_run_packages=(
   cmake ninja-build g++
   libcli11-dev libfmt-dev libexpected-dev 'libboost1.81-dev|libboost-dev' libxxhash-dev nlohmann-json3-dev
-  libtomlplusplus-dev libzstd-dev
+  libtomlplusplus-dev libzstd-dev gnuplot-nox
   g++-aarch64-linux-gnu qemu-system-arm
 )
 setup_test_packages=(

@@ -216,7 +216,7 @@ class TimedMachine {
 
   /// How far the common flush sequence has come.
   enum class Flush : std::uint8_t { idle, ordered, leaf, table, leaf_complete, table_complete };
-  static constexpr std::size_t l2_lines = 16384;  // 1 MiB, as on a Neoverse-N1 or -V2; direct-mapped
+  static constexpr std::size_t l2_lines = 16384;  // 1 MiB, as on a Neoverse-N1; direct-mapped
 
   Config config_;
   Arena arena_;
