@@ -2,6 +2,7 @@
 // The translation regime that a CPU's system registers describe. Pure.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "vmsa/regime.hpp"
@@ -12,8 +13,10 @@ namespace shootdown::audit {
 constexpr vmsa::Regime regime_of(std::uint64_t tcr, bool kernel_half) {
   const auto size = static_cast<unsigned>(tcr >> (kernel_half ? 16 : 0) & 63);
   const auto granule = static_cast<unsigned>(tcr >> (kernel_half ? 30 : 14) & 3);
-  const unsigned page_shift = kernel_half ? (granule == 1 ? 14 : granule == 3 ? 16 : 12)
-                                          : (granule == 1 ? 16 : granule == 2 ? 14 : 12);
+  // TG1: 16K, 4K, 64K; TG0: 4K, 64K, 16K.
+  constexpr std::array<unsigned, 4> kernel_shifts{12, 14, 12, 16};
+  constexpr std::array<unsigned, 4> user_shifts{12, 16, 14, 12};
+  const unsigned page_shift = kernel_half ? kernel_shifts[granule] : user_shifts[granule];
   vmsa::Regime r = vmsa::regime(page_shift, 64 - size);
   r.lpa2 = page_shift != 16 && (tcr >> 59 & 1) != 0;
   return r;

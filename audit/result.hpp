@@ -62,6 +62,7 @@ struct AuditResult {
   std::uint64_t events = 0;
   std::uint64_t stale_entries_max = 0;
   std::uint64_t deferred_count = 0;  ///< releases that lazy unmapping by design puts off the flush of
+  std::vector<std::string> notes;    ///< what was seen and is no finding, and why
   std::vector<std::string> blind_spots;
   double seconds = 0;        ///< of the guest's run
   double judge_seconds = 0;  ///< of an offline judgement

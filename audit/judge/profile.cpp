@@ -79,7 +79,8 @@ void Profile::add_dsb(Phase& p, unsigned crm) {
 void Profile::dsb(const Event& e) {
   if (!in_window_) return;
   count([&](Phase& p) { add_dsb(p, e.op); });
-  ++site(first_dsb + (e.op & 15u), e.stack).count;
+  // The others (device accesses, idling) are no part of table maintenance: counted, but no call sites.
+  if (counted_dsb(e.op)) ++site(first_dsb + (e.op & 15u), e.stack).count;
 }
 
 void Profile::isb() {

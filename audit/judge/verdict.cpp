@@ -67,8 +67,8 @@ void Judge::release(const Event& e) {
   stale_.for_each_table_in(start, e.b, [&](EntryId id, const StaleEntry& s) { tables.push_back({id, s}); });
   for (const Found& f : tables)
     report({Harm::stale_table, f.entry.why_kept, f.entry,
-            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack,
-            f.entry.holders, f.id});
+            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack, f.entry.holders,
+            f.id});
   for (const Found& f : leaves)
     if (!still_mapped(f.entry)) released_leaf(e, f.id, f.entry);
   tables_.remove(e.a, e.b, [&](const Table&) { profile_.table_freed(); });

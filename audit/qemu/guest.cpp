@@ -158,7 +158,7 @@ class Run {
     bool console_open = true;
     bool events_open = !options_.plugin.empty();
     while (console_open || events_open) {
-      if (options_.interrupted && *options_.interrupted) return fail(ExitCode::interrupted, "interrupted");
+      if (options_.interrupted && options_.interrupted()) return fail(ExitCode::interrupted, "interrupted");
       if (Clock::now() > deadline)
         return failed(fmt::format("the guest did not end within {} s (--timeout)", options_.timeout_s));
       std::array<pollfd, 2> fds{{{console_open ? process_.console() : -1, POLLIN, 0},

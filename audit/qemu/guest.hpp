@@ -3,7 +3,6 @@
 // followed, its memory plugged and unplugged on request, its events handed on, and nothing left behind.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -31,7 +30,7 @@ struct GuestOptions {
   unsigned timeout_s = 600;             ///< for the whole run
   std::filesystem::path guest_program;  ///< shootdown-guest
   std::filesystem::path plugin;         ///< shootdown-audit.so; empty: run without it, for comparison
-  const std::atomic<bool>* interrupted = nullptr;
+  std::function<bool()> interrupted;  ///< asked now and then; may be empty
 };
 
 struct GuestCallbacks {

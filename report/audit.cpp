@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT
+#include "report/audit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "report/counts_json.hpp"
+
+namespace shootdown::report {
+namespace {
+
+using audit::AuditResult;
+using audit::CallSite;
+using audit::Phase;
+using audit::Violation;
+using nlohmann::ordered_json;
+
+constexpr std::size_t json_call_sites_max = 200;
+
+ordered_json phase_counts(const Phase& phase) {
+  ordered_json json = counts_json(phase.counts);
+  for (const auto& [kind, count] : phase.other_dsb) json["dsb"][kind] = count;
+  if (phase.other_tlbi != 0) json["tlbi"]["other"] = phase.other_tlbi;
+  return json;
+}
+
+ordered_json call_site_json(const CallSite& s) {
+  return {{"operation", s.operation}, {"function", s.function}, {"callers", s.callers}, {"count", s.count},
+          {"redundant", s.redundant}, {"repeated", s.repeated}, {"pages", s.pages}};
+}
+
+const char* granule_name(unsigned page_shift) {
+  return page_shift == 12 ? "4k" : page_shift == 14 ? "16k" : "64k";
+}
+
+/// "TLBI VAALE1IS 262152, DSB ISH 266982, ..."
+std::string counts_line(const Phase& phase) {
+  std::string text;
+  auto add = [&](std::string_view what, std::uint64_t n) {
+    if (n != 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", what, n);
+  };
+  for (std::size_t i = 0; i < phase.counts.tlbi.size(); ++i)
+    add(std::string("TLBI ") + vmsa::tlbi_name(vmsa::tlbi_ops[i]).c_str(), phase.counts.tlbi[i]);
+  add("other TLBI", phase.other_tlbi);
+  for (std::size_t i = 0; i < phase.counts.dsb.size(); ++i)
+    add(std::string("DSB ") + machine::dsb_names[i], phase.counts.dsb[i]);
+  for (const auto& [kind, count] : phase.other_dsb) add("DSB " + kind, count);
+  add("ISB", phase.counts.isb);
+  add("SGI", phase.counts.sgi);
+  return text.empty() ? "nothing" : text;
+}
+
+void write_violations(std::ostream& out, const AuditResult& r, const AuditTextStyle& style) {
+  for (const Violation& v : r.violations) {
+    out << '\n';
+    if (!v.suppressed.empty()) {
+      out << fmt::format("suppressed: {}, {} times: {}\n", v.title, v.count, v.suppressed);
+      continue;
+    }
+    const std::string rule = "==================================================================";
+    out << rule << '\n';
+    for (std::size_t i = 0; i < v.splat.size(); ++i)
+      out << (style.colour && i == 0 ? "\033[1;31m" + v.splat[i] + "\033[0m" : v.splat[i]) << '\n';
+    out << fmt::format("seen {} time{}\n{}\n", v.count, v.count == 1 ? "" : "s", rule);
+  }
+}
+
+void write_profile(std::ostream& out, const AuditResult& r, const AuditTextStyle& style) {
+  std::uint64_t total = 0;
+  for (const CallSite& s : r.call_sites) total += s.count;
+  if (total == 0) return;
+  out << fmt::format("\n{:>9} {:>6}  {:<11} {:>9} {:>9}  {}\n", "count", "share", "operation", "redundant",
+                     "repeated", "call site");
+  std::size_t shown = 0;
+  for (const CallSite& s : r.call_sites) {
+    if (shown++ == style.call_sites_max) break;
+    std::string where = s.function;
+    for (std::size_t i = 0; i < std::min<std::size_t>(s.callers.size(), 3); ++i)
+      where += " < " + s.callers[i];
+    out << fmt::format("{:>9} {:>5.1f}%  {:<11} {:>9} {:>9}  {}\n", s.count,
+                       100.0 * static_cast<double>(s.count) / static_cast<double>(total), s.operation,
+                       s.redundant, s.repeated, where);
+  }
+  if (r.call_sites.size() > shown)
+    out << fmt::format("          ... and {} more call sites (--format json has them)\n",
+                       r.call_sites.size() - shown + 1);
+}
+
+void write_staleness(std::ostream& out, const AuditResult& r) {
+  std::uint64_t total = 0;
+  for (std::uint64_t n : r.stale_us) total += n;
+  if (total == 0) return;
+  out << fmt::format(
+      "\n{} values stayed stale, until their invalidation was complete, for (host time, ratios only):\n",
+      total);
+  for (std::size_t i = 0; i < r.stale_us.size(); ++i)
+    if (r.stale_us[i] != 0)
+      out << fmt::format("  below {:>8} us {:>9} {:>5.1f}%\n", std::uint64_t{1} << i, r.stale_us[i],
+                         100.0 * static_cast<double>(r.stale_us[i]) / static_cast<double>(total));
+}
+
+}  // namespace
+
+ordered_json audit_json(const AuditResult& r) {
+  ordered_json json = {{"command", "audit"},
+                       {"kernel", r.kernel},
+                       {"release", r.release},
+                       {"workload", r.workload},
+                       {"granule", granule_name(r.page_shift)},
+                       {"cpu_model", r.cpu_model},
+                       {"cpus", r.cpus},
+                       {"memory_bytes", r.memory_bytes},
+                       {"counts", phase_counts(r.window)},
+                       {"violations", ordered_json::array()},
+                       {"blind_spots", r.blind_spots},
+                       {"seconds", r.seconds}};
+  for (const Violation& v : r.violations) {
+    ordered_json entry = {{"harm", shadow::name(v.harm)},
+                          {"cause", shadow::name(v.cause)},
+                          {"title", v.title},
+                          {"function", v.function},
+                          {"count", v.count}};
+    if (!v.suppressed.empty()) entry["suppressed"] = v.suppressed;
+    json["violations"].push_back(std::move(entry));
+  }
+  json["phases"] = ordered_json::array();
+  for (const Phase& p : r.phases) json["phases"].push_back({{"name", p.name}, {"counts", phase_counts(p)}});
+  json["call_sites"] = ordered_json::array();
+  for (std::size_t i = 0; i < std::min(r.call_sites.size(), json_call_sites_max); ++i)
+    json["call_sites"].push_back(call_site_json(r.call_sites[i]));
+  json["teardown_instructions"] =
+      r.teardown_instructions != 0 ? ordered_json(r.teardown_instructions) : ordered_json(nullptr);
+  json["events"] = r.events;
+  json["judge_seconds"] = r.judge_seconds != 0 ? ordered_json(r.judge_seconds) : ordered_json(nullptr);
+  return json;
+}
+
+void write_audit(std::ostream& out, const AuditResult& r, const AuditTextStyle& style) {
+  out << fmt::format("audit of {} ({}), workload {}", r.kernel, r.release, r.workload);
+  if (r.memory_bytes != 0) out << fmt::format(", {} MiB", r.memory_bytes >> 20);
+  out << fmt::format("\n{} pages, {} CPUs ({}), {} events, {:.1f} s", granule_name(r.page_shift), r.cpus,
+                     r.cpu_model, r.events, r.seconds);
+  if (r.judge_seconds > 0) out << fmt::format(", judged again in {:.2f} s", r.judge_seconds);
+  out << fmt::format("\n\nin the workload's window: {}\n", counts_line(r.window));
+  out << fmt::format("descriptor stores {}, tables freed {}", r.window.counts.descriptor_stores,
+                     r.window.counts.tables_freed);
+  if (r.window.counts.instructions) out << fmt::format(", instructions {}", *r.window.counts.instructions);
+  if (r.teardown_instructions != 0)
+    out << fmt::format(", of them inside arch_remove_memory() {}", r.teardown_instructions);
+  out << '\n';
+  if (r.phases.size() > 1)
+    for (const Phase& p : r.phases) out << fmt::format("  {}: {}\n", p.name, counts_line(p));
+  write_profile(out, r, style);
+  write_staleness(out, r);
+  write_violations(out, r, style);
+
+  const auto open = static_cast<std::size_t>(
+      std::ranges::count_if(r.violations, [](const Violation& v) { return v.suppressed.empty(); }));
+  out << '\n';
+  if (open == 0) {
+    out << "No violation in this run, from boot on.\n";
+  } else {
+    out << fmt::format("{} violation{} in this run.\n", open, open == 1 ? "" : "s");
+  }
+  for (const std::string& note : r.notes) out << "note: " << note << '\n';
+  out << "What this run cannot show:\n";
+  for (const std::string& spot : r.blind_spots) out << "  - " << spot << '\n';
+}
+
+namespace {
+
+/// Leaf numbers of a counts object by name: {"tlbi.VAALE1IS": 8, ...}.
+std::map<std::string, std::uint64_t> flat_counts(const ordered_json& counts, const std::string& prefix = {}) {
+  std::map<std::string, std::uint64_t> flat;
+  if (!counts.is_object()) return flat;
+  for (const auto& [key, value] : counts.items()) {
+    if (value.is_object()) flat.merge(flat_counts(value, prefix + key + " "));
+    if (value.is_number_unsigned()) flat[prefix + key] = value.get<std::uint64_t>();
+  }
+  return flat;
+}
+
+std::map<std::string, std::uint64_t> flat_call_sites(const ordered_json& result) {
+  std::map<std::string, std::uint64_t> flat;
+  if (!result.contains("call_sites")) return flat;
+  for (const auto& site : result["call_sites"])
+    flat[fmt::format("{} in {}", site.value("operation", "?"), site.value("function", "?"))] +=
+        site.value("count", std::uint64_t{0});
+  return flat;
+}
+
+void write_side_by_side(std::ostream& out, const std::map<std::string, std::uint64_t>& a,
+                        const std::map<std::string, std::uint64_t>& b) {
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> rows;
+  for (const auto& [key, n] : a) rows[key].first = n;
+  for (const auto& [key, n] : b) rows[key].second = n;
+  std::vector<std::pair<std::string, std::pair<std::uint64_t, std::uint64_t>>> sorted(rows.begin(),
+                                                                                      rows.end());
+  std::ranges::stable_sort(sorted, std::greater(),
+                           [](const auto& row) { return std::max(row.second.first, row.second.second); });
+  for (const auto& [key, n] : sorted) {
+    if (n.first == n.second) {
+      out << fmt::format("  {:>12} {:>12} {:>9}  {}\n", n.first, n.second, "=", key);
+    } else if (n.first == 0) {
+      out << fmt::format("  {:>12} {:>12} {:>9}  {}\n", n.first, n.second, "new", key);
+    } else {
+      out << fmt::format("  {:>12} {:>12} {:>8.3g}x  {}\n", n.first, n.second,
+                         static_cast<double>(n.second) / static_cast<double>(n.first), key);
+    }
+  }
+}
+
+std::string heading(const ordered_json& r) {
+  return fmt::format("{} ({}), {}, {} pages, {} CPUs ({})", r.value("kernel", "?"), r.value("release", "?"),
+                     r.value("workload", "?"), r.value("granule", "?"), r.value("cpus", 0u),
+                     r.value("cpu_model", "?"));
+}
+
+}  // namespace
+
+void write_audit_diff(std::ostream& out, const ordered_json& a, const ordered_json& b) {
+  out << "A: " << heading(a) << "\nB: " << heading(b) << "\n\n";
+  out << fmt::format("  {:>12} {:>12} {:>9}  counts in the window\n", "A", "B", "B/A");
+  write_side_by_side(out, flat_counts(a.value("counts", ordered_json())),
+                     flat_counts(b.value("counts", ordered_json())));
+  out << fmt::format("\n  {:>12} {:>12} {:>9}  call sites\n", "A", "B", "B/A");
+  write_side_by_side(out, flat_call_sites(a), flat_call_sites(b));
+  for (const auto* r : {&a, &b}) {
+    if (!r->contains("violations")) continue;
+    for (const auto& v : (*r)["violations"])
+      out << fmt::format("\n{}: {} ({}), {} times", r == &a ? "A" : "B", v.value("title", "?"),
+                         v.value("cause", "?"), v.value("count", std::uint64_t{0}));
+  }
+  out << '\n';
+}
+
+}  // namespace shootdown::report

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// How the result of an audit is written: one line of JSON (docs/formats.md), a page for people, and two results
+// side by side. Judges nothing.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+
+#include "audit/result.hpp"
+
+namespace shootdown::report {
+
+nlohmann::ordered_json audit_json(const audit::AuditResult& result);
+
+struct AuditTextStyle {
+  bool colour = false;
+  std::size_t call_sites_max = 12;
+};
+void write_audit(std::ostream& out, const audit::AuditResult& result, const AuditTextStyle& style);
+
+/// Two results, as `audit_json` made them: counts that differ and call sites, side by side.
+void write_audit_diff(std::ostream& out, const nlohmann::ordered_json& a, const nlohmann::ordered_json& b);
+
+}  // namespace shootdown::report
