@@ -28,8 +28,9 @@ constexpr std::uint64_t memory_start = 0x100'0000'0000;
 constexpr unsigned pool_pages = 32;
 constexpr unsigned pool_blocks = 3;
 
-/// A free page holds what its last owner left: here, a word that looks like a valid page.
-constexpr std::uint64_t left_behind = user_page | 0x403;
+/// A free page holds what its last owner left: here, a word that looks like a valid page or table. It points to
+/// a page that nobody owns.
+std::uint64_t left_behind(const Regime& r) { return (table_pool + (pool_pages - 1) * r.page_size()) | 0x403; }
 
 bool by_blocks(const HotRemoveConfig& c) { return c.mapping.largest < vmsa::page_level; }
 
@@ -106,7 +107,7 @@ World empty_world(const HotRemoveConfig& c, const Arrangement& a) {
   for (unsigned i = 0; i < pool_pages; ++i) {
     const std::uint64_t pa = table_pool + i * a.regime.page_size();
     add(pa, 0, model::PageState::free, true);
-    w.memory.write(PhysAddr(pa), model::Descriptor{left_behind});
+    w.memory.write(PhysAddr(pa), model::Descriptor{left_behind(a.regime)});
   }
   const unsigned order = a.regime.bits_per_level;
   for (unsigned i = 0; i < pool_blocks && c.vmemmap == VmemmapKind::block; ++i)
@@ -159,7 +160,9 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
     if (at == linked.end()) return leak(p.start);
     for (const auto& range : mapped_ranges(c, a)) {
       const bool ours = at != linked.begin() && translated(a.regime, *at).overlaps(range);
-      if (ours && is_empty(w, *at) && rule_allows(c, a, *at)) return leak(p.start);
+      const bool others = translated(a.regime, *at).contains(a.map.phys_to_virt(a.neighbour)) ||
+                          translated(a.regime, *at).contains(a.vmalloc);
+      if (ours && (is_empty(w, *at) || !others) && rule_allows(c, a, *at)) return leak(p.start);
     }
   }
   for (const auto& queue : w.deferred)
@@ -191,7 +194,8 @@ std::optional<std::string> refuse(const HotRemoveConfig& c) {
   if (c.geometry == Geometry::full && !has_full_geometry(c.real))
     return "full geometry exists for 4K/48, 16K/47 and 64K/48 only";
   if (c.geometry == Geometry::full && c.mapping.contiguous)
-    return "full geometry has no contiguous mappings: a real group's stores can become visible in too many orders";
+    return "full geometry has no contiguous mappings: a real group's stores can become visible in too many "
+           "orders";
   return std::nullopt;
 }
 

@@ -174,10 +174,38 @@ std::optional<Violation> Stepper::store_visible(unsigned cpu, PhysAddr slot, Des
   for (const TableAt& t : places) {
     const shadow::Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level)};
     w_.shadow.store_linked(w_.memory, place, slot, before, now);
-    if (auto f = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm); f && !violation)
-      violation = Violation{*f, cpu};
+    auto found = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm);
+    if (!found) found = exposed_garbage(place, slot, now);
+    if (found && !violation) violation = Violation{*found, cpu};
   }
   return violation;
+}
+
+/// What has just become reachable must lead to pages that somebody owns, and tables to tables. It does not when
+/// a table was linked before its zeroing is visible: walkers take what its last owner left for descriptors.
+std::optional<Finding> Stepper::exposed_garbage(const shadow::Place& place, PhysAddr slot,
+                                                Descriptor now) const {
+  const auto& r = w_.shadow.regime();
+  std::optional<Finding> found;
+  auto look = [&](const shadow::Place& p, PhysAddr at, Descriptor d) {
+    if (found || !shadow::cacheable(r, p.level, d)) return;
+    const bool table = d.is_table(p.level);
+    const Page* target = w_.page_at(vmsa::output_address(r, p.level, d));
+    const bool owned =
+        target != nullptr && target->state != PageState::free && target->state != PageState::released;
+    if (owned && (!table || target->state == PageState::table)) return;
+    Finding f;
+    f.harm = table ? Harm::stale_table : Harm::stale_page;
+    f.holders = w_.shadow.cpus();
+    f.entry = shadow::Entry{p, at, d, f.holders, {}, {}};
+    f.va = p.va;
+    f.page = target != nullptr ? target->start : vmsa::output_address(r, p.level, d);
+    found = f;
+  };
+  look(place, slot, now);
+  if (now.is_table(place.level))
+    shadow::for_each_below(r, w_.memory, shadow::table_of(r, place, now), place.asid, look);
+  return found;
 }
 
 /// A procedure looks at, or writes, a slot: its page must still be a table.

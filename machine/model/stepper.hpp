@@ -42,6 +42,8 @@ class Stepper {
  private:
   std::optional<Violation> drain_all(unsigned cpu);
   std::optional<Violation> store_visible(unsigned cpu, PhysAddr slot, Descriptor now);
+  std::optional<shadow::Finding> exposed_garbage(const shadow::Place& place, PhysAddr slot,
+                                                 Descriptor now) const;
   std::optional<Violation> walker_access(unsigned cpu, PhysAddr slot, bool writes) const;
   std::optional<Violation> release(unsigned cpu, PhysRange range, PageState to);
   std::optional<Violation> still_linked(unsigned cpu, PhysAddr page) const;
