@@ -146,7 +146,10 @@ void GuestLog::feed(std::string_view bytes) {
     const std::size_t newline = bytes.find('\n');
     const std::string_view part = bytes.substr(0, newline);
     if (partial_.size() + part.size() > max_line) overlong_ = true;
-    if (!overlong_) partial_ += part;
+    if (overlong_)
+      partial_.clear();
+    else
+      partial_ += part;
     if (newline == std::string_view::npos) return;
     bytes.remove_prefix(newline + 1);
     if (!overlong_) line(partial_);

@@ -193,13 +193,16 @@ class HotRemoveRun {
     ticks_ = read_counter() - start;
   }
 
+  /// Rounds of touching with pauses between them, short ones first: a removal that takes a millisecond is watched
+  /// closely, one that takes seconds is not slowed down.
   void watch(Observations& seen) {
-    const std::uint64_t pause = read_counter_frequency() / 1'000'000 * options_.watch_us;
-    while (!removed_.load(std::memory_order_acquire)) {
+    const std::uint64_t longest = read_counter_frequency() / 1'000'000 * options_.watch_us;
+    for (std::uint64_t pause = longest / 32; !removed_.load(std::memory_order_acquire);) {
       touch_warm(seen);
       const std::uint64_t deadline = read_counter() + pause;
       start_timer(pause);
       wait_until([&] { return removed_.load(std::memory_order_acquire) || read_counter() >= deadline; });
+      pause = pause * 5 / 4 < longest ? pause * 5 / 4 + 1 : longest;
     }
   }
 
