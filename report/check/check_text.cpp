@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+// Results for people: a matrix a page size, strategies downwards and kinds of mapping across, as reviewers draw it;
+// below it what was explored, and the counterexamples that were asked for.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "report/check/describe.hpp"
+#include "report/check/timeline.hpp"
+#include "report/check/writer.hpp"
+
+namespace shootdown::report {
+namespace {
+
+using scenario::CheckResult;
+using scenario::HotRemoveConfig;
+using scenario::Path;
+using scenario::Verdict;
+
+constexpr std::size_t name_width = 20;
+constexpr std::size_t cell_width = 13;
+
+bool same_column(const HotRemoveConfig& a, const HotRemoveConfig& b) { return column_name(a) == column_name(b); }
+
+std::string thousands(std::uint64_t n) {
+  const std::string digits = std::to_string(n);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+/// The two lines over a column.
+std::array<std::string, 2> heading(const HotRemoveConfig& c) {
+  switch (c.path) {
+    case Path::linear: return {"linear map:", c.mapping.name};
+    case Path::vmemmap: return {"vmemmap:", name(c.vmemmap)};
+    case Path::both: return {std::string(c.mapping.name) + " and", std::string("vmemmap ") + name(c.vmemmap)};
+  }
+  return {};
+}
+
+/// The two lines of a cell: the verdict, or harm and cause.
+std::array<std::string, 2> cell(const CheckResult& r) {
+  switch (r.verdict) {
+    case Verdict::safe: {
+      const unsigned kept = r.tables_retained.value_or(0);
+      return {"safe", kept > 0 ? fmt::format("keeps {} table{}", kept, kept > 1 ? "s" : "") : ""};
+    }
+    case Verdict::unsafe: {
+      if (!r.counterexample) return {"UNSAFE", ""};
+      const auto cause = r.counterexample->cause;
+      return {name(r.counterexample->violation.finding.harm), cause != shadow::Cause::none ? name(cause) : ""};
+    }
+    case Verdict::bound: break;
+  }
+  if (is_not_searched(r)) return {"-", ""};
+  return {"unknown", fmt::format("{}", bound_hit(r))};
+}
+
+class TextWriter final : public CheckWriter {
+ public:
+  explicit TextWriter(std::ostream& out) : out_(out) {}
+
+  void begin(const CheckPlan& plan) override { plan_ = plan; }
+
+  void result(const CheckResult& r) override {
+    if (plan_.replay) return write_counterexample(out_, r, {plan_.style, plan_.verbose});
+    if (row_.empty() && kept_.empty()) start_matrix(r.config);
+    row_.push_back(r);
+    ++done_;
+    const HotRemoveConfig* next = done_ < plan_.configs.size() ? &plan_.configs[done_] : nullptr;
+    const bool last_of_matrix = next == nullptr || next->real != r.config.real;
+    if (last_of_matrix || next->strategy.name != r.config.strategy.name) finish_row();
+    if (last_of_matrix) finish_matrix();
+    if (next == nullptr) finish();
+    out_.flush();
+  }
+
+ private:
+  void start_matrix(const HotRemoveConfig& c) {
+    columns_.clear();
+    for (const HotRemoveConfig& other : plan_.configs) {
+      const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const auto& k) { return same_column(k, other); });
+      if (other.real == c.real && !known) columns_.push_back(other);
+    }
+    totals_ = {};
+    out_ << plan_.style.strong(fmt::format("{}: {} pages, {}-bit VA, {} levels, {} CPUs", plan_.scenario,
+                                           granule_name(c.real), c.real.va_bits, c.real.level_count(), c.cpus))
+         << fmt::format(", {} layout, table rule {}\n\n", scenario::name(c.layout), scenario::name(c.table_rule));
+    for (int line = 0; line < 2; ++line) {
+      std::string text = fmt::format("  {:<{}}", line == 1 ? "strategy" : "", name_width);
+      for (const auto& column : columns_) text += fmt::format("{:<{}}", heading(column).at(line), width());
+      out_ << plan_.style.dim(text) << '\n';
+    }
+  }
+
+  std::size_t width() const {
+    return std::any_of(columns_.begin(), columns_.end(), [](const auto& c) { return c.path == Path::both; })
+               ? std::size_t{19}
+               : cell_width;
+  }
+
+  std::string paint(const CheckResult& r, const std::string& text, int line) const {
+    const std::string padded = fmt::format("{:<{}}", text, width());
+    if (r.verdict == Verdict::bound) return plan_.style.caution(padded);
+    if (line == 1) return plan_.style.dim(padded);
+    return r.verdict == Verdict::safe ? plan_.style.good(padded) : plan_.style.bad(padded);
+  }
+
+  void finish_row() {
+    std::array<std::string, 2> lines{fmt::format("  {:<{}}", row_.front().config.strategy.name, name_width),
+                                     std::string(name_width + 2, ' ')};
+    bool second = false;
+    for (const auto& column : columns_) {
+      const auto r = std::find_if(row_.begin(), row_.end(), [&](const auto& x) { return same_column(x.config, column); });
+      for (int line = 0; line < 2; ++line)
+        lines.at(line) += r != row_.end() ? paint(*r, cell(*r).at(line), line) : std::string(width(), ' ');
+      second |= r != row_.end() && !cell(*r)[1].empty();
+    }
+    out_ << lines[0] << '\n';
+    if (second) out_ << lines[1] << '\n';
+    for (CheckResult& r : row_) account(std::move(r));
+    row_.clear();
+  }
+
+  void account(CheckResult r) {
+    totals_.states += r.search.states;
+    totals_.seconds += r.search.seconds;
+    const unsigned one = is_not_searched(r) ? 0 : 1;
+    totals_.searched += one;
+    if (r.verdict == Verdict::safe) ++totals_.safe;
+    if (r.verdict == Verdict::unsafe) ++totals_.unsafe;
+    if (r.verdict == Verdict::bound) totals_.bound += one;
+    if (r.counterexample && !first_unsafe_) first_unsafe_ = r.config;
+    kept_.push_back(std::move(r));
+  }
+
+  void finish_matrix() {
+    out_ << fmt::format("\n  {} searched: {} safe, {} unsafe{}; {} states, {:.1f} s of search\n\n", totals_.searched,
+                        totals_.safe, totals_.unsafe,
+                        totals_.bound > 0 ? fmt::format(", {} not finished", totals_.bound) : "",
+                        thousands(totals_.states), totals_.seconds);
+    if (plan_.verbose) write_searches();
+    if (plan_.verbose || plan_.configs.size() == 1) write_counterexamples();
+    kept_.clear();
+  }
+
+  void write_searches() const {
+    for (const CheckResult& r : kept_)
+      out_ << fmt::format("  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB\n",
+                          r.config.strategy.name, name_width, column_name(r.config), thousands(r.search.states),
+                          thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20);
+    out_ << '\n';
+  }
+  void write_counterexamples() const {
+    for (const CheckResult& r : kept_) {
+      if (!r.counterexample) continue;
+      write_counterexample(out_, r, {plan_.style, plan_.verbose});
+      out_ << '\n';
+    }
+  }
+
+  void finish() const {
+    const HotRemoveConfig& c = plan_.configs.front();
+    out_ << explored(c);
+    out_ << fmt::format("Bounds of each search: {} states, {} MiB. \"safe\" means that none was reached.\n",
+                        thousands(plan_.bounds.states), plan_.bounds.bytes >> 20);
+    if (plan_.left_out > 0)
+      out_ << fmt::format("Left out: {} combination{} that do not exist ({}).\n", plan_.left_out,
+                          plan_.left_out > 1 ? "s" : "", plan_.left_out_reason);
+    if (first_unsafe_ && plan_.configs.size() > 1 && !plan_.verbose)
+      out_ << "A counterexample: shootdown check " << plan_.scenario << ' ' << selection(*first_unsafe_) << '\n';
+  }
+
+  std::string explored(const HotRemoveConfig& c) const {
+    std::string text = fmt::format(
+        "Explored in each: every order in which {} CPUs can act ({}), every translation and walk-cache entry that\n"
+        "they may keep, stores that become visible late, hardware access flags{}.\n",
+        c.cpus, roles(c), c.features.hardware_access_flag ? "" : " (off)");
+    const vmsa::Regime r = scenario::model_regime(c);
+    if (c.geometry == scenario::Geometry::scaled)
+      text += fmt::format(
+          "Scaled down: tables of {} entries, contiguous groups of 2, two sections of 2 to 8 pages; levels, leaf sizes "
+          "and\nshared tables as in the real regime.\n",
+          r.entries_per_table());
+    else
+      text += fmt::format("Full geometry: tables of {} entries; two sections of {} pages.\n", r.entries_per_table(),
+                          r.section_size() / r.page_size());
+    return text;
+  }
+  static std::string roles(const HotRemoveConfig& c) {
+    const std::string first =
+        c.experiment == scenario::Experiment::hot_add ? "one adds memory and removes it" : "one removes";
+    const std::string reuse = "takes over what is released and writes into it";
+    if (c.cpus == 2) return first + "; one uses a neighbour and vmalloc, dumps the tables, then " + reuse;
+    const std::string user = "; one uses a neighbour and vmalloc";
+    if (c.cpus == 3) return first + user + " and dumps the tables; one " + reuse;
+    return first + user + "; one dumps the tables; one " + reuse;
+  }
+  static std::string selection(const HotRemoveConfig& c) {
+    std::string text = fmt::format("--strategy {} --granule {}", c.strategy.name, granule_name(c.real));
+    if (c.path == Path::both) text += " --path both";
+    if (c.path != Path::vmemmap) text += fmt::format(" --mapping {}", c.mapping.name);
+    if (c.path != Path::linear) text += fmt::format(" --vmemmap {}", name(c.vmemmap));
+    return text;
+  }
+
+  struct Totals {
+    std::uint64_t states = 0;
+    double seconds = 0;
+    unsigned searched = 0, safe = 0, unsafe = 0, bound = 0;
+  };
+
+  std::ostream& out_;
+  CheckPlan plan_;
+  std::vector<HotRemoveConfig> columns_;
+  std::vector<CheckResult> row_;
+  std::vector<CheckResult> kept_;  ///< of this matrix
+  Totals totals_;
+  std::optional<HotRemoveConfig> first_unsafe_;
+  std::size_t done_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<CheckWriter> make_text_writer(std::ostream& out) { return std::make_unique<TextWriter>(out); }
+
+}  // namespace shootdown::report

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+#include "report/check/story.hpp"
+
+#include <map>
+
+#include <fmt/format.h>
+
+#include "report/check/describe.hpp"
+
+namespace shootdown::report {
+namespace {
+
+using model::Descriptor;
+using model::Event;
+using model::Op;
+using model::OpKind;
+using model::PhysAddr;
+using shadow::TableAt;
+
+/// Which table each page is, or was when it was last linked.
+class Tables {
+ public:
+  Tables(const vmsa::Regime& r, PhysAddr root) : r_(r), root_(root) {}
+
+  /// Learns the tables linked now; what was known before gives way unless `keep`.
+  void learn(const model::Memory& memory, bool keep) {
+    const TableAt top{root_, r_.root_level(), r_.base()};
+    add(top, keep);
+    shadow::for_each_below(r_, memory, top, 0, [&](const shadow::Place& p, PhysAddr, Descriptor d) {
+      if (d.is_table(p.level)) add(shadow::table_of(r_, p, d), keep);
+    });
+  }
+  std::optional<shadow::Place> place(PhysAddr slot) const {
+    const PhysAddr page = slot.align_down(r_.page_size());
+    const auto known = known_.find(page.value);
+    if (known == known_.end()) return std::nullopt;
+    const TableAt& t = known->second;
+    return shadow::Place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r_.span(t.level)};
+  }
+
+ private:
+  void add(const TableAt& t, bool keep) {
+    if (keep)
+      known_.emplace(t.page.value, t);
+    else
+      known_[t.page.value] = t;
+  }
+
+  const vmsa::Regime& r_;
+  PhysAddr root_;
+  std::map<std::uint64_t, TableAt> known_;
+};
+
+std::string lock_name(std::uint64_t lock) {
+  return static_cast<machine::Lock>(lock) == machine::Lock::memory_hotplug ? "mem_hotplug_lock"
+                                                                           : "init_mm.page_table_lock";
+}
+
+std::string use_name(std::uint64_t use) {
+  switch (static_cast<machine::PageUse>(use)) {
+    case machine::PageUse::table: return "table page";
+    case machine::PageUse::vmemmap: return "vmemmap page";
+    case machine::PageUse::data: break;
+  }
+  return "page";
+}
+
+/// Follows the events of a run and tells them, with the memory as it is at each.
+class Teller {
+ public:
+  Teller(const model::Setup& setup, const vmsa::Regime& r)
+      : r_(r), memory_(setup.world.memory), tables_(r, setup.root) {
+    tables_.learn(memory_, false);
+  }
+
+  /// Tables that will be linked later: their first stores come before anything points to them.
+  void look_ahead(const std::vector<explore::TimelineStep>& steps) {
+    model::Memory future = memory_;
+    for (const auto& step : steps)
+      for (const Event& e : step.events)
+        for (const Event::Visible& s : e.stores) {
+          future.write(s.slot, s.after);
+          tables_.learn(future, true);
+        }
+  }
+
+  std::vector<StoryLine> tell(const std::vector<explore::TimelineStep>& steps) {
+    std::vector<StoryLine> lines;
+    for (const auto& step : steps) {
+      ++step_;
+      for (const Event& e : step.events) lines.push_back(tell(e));
+    }
+    return lines;
+  }
+
+  unsigned step() const { return step_; }
+  std::map<std::uint64_t, unsigned> released;  ///< page -> step that gave it away
+  model::Site last_site;                       ///< of the code behind the last event
+
+ private:
+  StoryLine tell(const Event& e) {
+    StoryLine line{.step = step_};
+    line.who = fmt::format("CPU {}", e.cpu);
+    switch (e.kind) {
+      case Event::Kind::operation:
+        last_site = e.site;
+        line.function = e.site.function();
+        line.text = operation(e, line);
+        break;
+      case Event::Kind::drain:
+        last_site = e.stores.empty() ? model::Site{} : origin_[{e.cpu, e.stores.front().slot.value}];
+        line.text = "its store becomes visible to every walker";
+        break;
+      case Event::Kind::hardware_access_flag:
+        last_site = {};
+        line.text = "hardware walks, and sets an access flag";
+        break;
+    }
+    see_stores(e, line);
+    for (const auto& [entry, outcome] : e.invalidated)
+      line.notes.push_back(describe(r_, e.op.tlbi, e.cpu, entry, outcome));
+    for (const shadow::Entry& entry : e.dropped)
+      line.notes.push_back(fmt::format("no longer held by {}: {}", dropped_by(e, entry), describe(r_, entry)));
+    if (e.violation) {
+      line.notes.push_back(describe(r_, *e.violation));
+      line.harmful = true;
+      line.reading = false;
+    }
+    return line;
+  }
+
+  /// A DSB takes an entry from all but its issuer, whose own pipeline an ISB has to synchronise.
+  std::string dropped_by(const Event& e, const shadow::Entry& entry) const {
+    if (e.op.kind == OpKind::isb) return describe(shadow::CpuSet::one(e.cpu));
+    shadow::CpuSet cpus;
+    for (const shadow::Doom& d : entry.dooms)
+      if (d.issuer == e.cpu) cpus = cpus | d.cpus;
+    cpus = cpus - shadow::CpuSet::one(e.cpu);
+    return cpus.empty() ? fmt::format("CPU {} after its next ISB", e.cpu) : describe(cpus);
+  }
+
+  void see_stores(const Event& e, StoryLine& line) {
+    for (const Event::Visible& s : e.stores) {
+      memory_.write(s.slot, s.after);
+      auto& own = own_[e.cpu];
+      if (const auto mine = own.find(s.slot.value); mine != own.end() && mine->second == s.after) own.erase(mine);
+      std::string text = (e.kind == Event::Kind::operation ? "now visible: " : "") + change(s.slot, s.before, s.after);
+      const auto place = tables_.place(s.slot);
+      if (place && e.kind != Event::Kind::hardware_access_flag && shadow::cacheable(r_, place->level, s.before) &&
+          s.before != s.after)
+        text += "; CPUs may keep the old value";
+      tables_.learn(memory_, false);
+      line.notes.push_back(std::move(text));
+    }
+  }
+
+  std::string slot_name(PhysAddr slot) const {
+    if (const auto p = tables_.place(slot)) return fmt::format("{} of {:#x}", level_name(r_, p->level), p->va.value);
+    return fmt::format("word at {:#x}", slot.value);
+  }
+  std::string value(PhysAddr slot, Descriptor d) const {
+    const auto p = tables_.place(slot);
+    return p ? report::describe(r_, p->level, d) : hex(d.bits);
+  }
+  std::string change(PhysAddr slot, Descriptor from, Descriptor to) const {
+    return fmt::format("{}: {} -> {}", slot_name(slot), value(slot, from), value(slot, to));
+  }
+  /// The value of a slot as a CPU sees it.
+  Descriptor seen(unsigned cpu, PhysAddr slot) const {
+    const auto& own = own_[cpu];
+    const auto mine = own.find(slot.value);
+    return mine != own.end() ? mine->second : memory_.read(slot);
+  }
+  std::string store(const Event& e) {
+    const PhysAddr slot(e.op.a);
+    const std::string text = change(slot, seen(e.cpu, slot), Descriptor{e.op.b});
+    own_[e.cpu][slot.value] = Descriptor{e.op.b};
+    origin_[{e.cpu, slot.value}] = e.site;
+    return text;
+  }
+
+  std::string operation(const Event& e, StoryLine& line) {
+    const Op& op = e.op;
+    const PhysAddr a(op.a);
+    switch (op.kind) {
+      case OpKind::read:
+        line.reading = true;
+        return fmt::format("reads {}: {}", slot_name(a), value(a, Descriptor{e.answer}));
+      case OpKind::write: return store(e) + " (in its store buffer)";
+      case OpKind::cmpxchg:
+        if (e.answer == op.b) return fmt::format("cmpxchg {}", change(a, Descriptor{op.b}, Descriptor{op.c}));
+        return fmt::format("cmpxchg of {} fails: {}", slot_name(a), value(a, Descriptor{e.answer}));
+      case OpKind::dsb: return fmt::format("DSB {}", machine::dsb_names[op.a]);
+      case OpKind::isb: return "ISB";
+      case OpKind::tlbi: return describe(r_, op.tlbi);
+      case OpKind::load:
+      case OpKind::store:
+        line.reading = true;
+        return fmt::format("{} {:#x}: {}", op.kind == OpKind::load ? "loads from" : "stores to", op.a,
+                           e.answer == model::response_fault ? "translation fault" : "translated");
+      case OpKind::alloc:
+        if (e.answer == 0) return fmt::format("allocation of a {} fails", use_name(op.a));
+        return fmt::format("allocates {} {:#x}", use_name(op.a), e.answer);
+      case OpKind::clear_page: return fmt::format("zeroes page {:#x}", op.a);
+      case OpKind::free:
+        released[op.a] = step_;
+        return fmt::format("frees {} {:#x}", use_name(op.b), op.a) + (op.c > 0 ? fmt::format(" of order {}", op.c) : "");
+      case OpKind::defer: {
+        const auto d = model::unpack_page(op.a);
+        return fmt::format("keeps {} {:#x} on its list", use_name(static_cast<std::uint64_t>(d.use)), d.page.value);
+      }
+      case OpKind::take_deferred:
+        line.reading = true;
+        if (e.answer == 0) return "its list is empty";
+        return fmt::format("takes page {:#x} off its list", model::unpack_page(e.answer).page.value);
+      case OpKind::release_range:
+        for (PhysAddr p = a; p.value != op.b; p += r_.page_size()) released[p.value] = step_;
+        return fmt::format("hands memory {:#x}-{:#x} back to its provider", op.a, op.b - 1);
+      case OpKind::memblock_add: return fmt::format("memblock_add {:#x}-{:#x}", op.a, op.b - 1);
+      case OpKind::memblock_remove: return fmt::format("memblock_remove {:#x}-{:#x}", op.a, op.b - 1);
+      case OpKind::pfn_valid:
+        line.reading = true;
+        return fmt::format("pfn_valid of {:#x}: {}", op.a, e.answer != 0 ? "yes" : "no");
+      case OpKind::lock: return "takes " + lock_name(op.a);
+      case OpKind::lock_shared: return fmt::format("takes {} shared", lock_name(op.a));
+      case OpKind::unlock:
+      case OpKind::unlock_shared: return "drops " + lock_name(op.a);
+      case OpKind::warn: return fmt::format("WARN_ON: {}", op.text);
+      case OpKind::unexpected_fault: return fmt::format("the access to {:#x} was to succeed", op.a);
+      case OpKind::choose:
+        line.reading = true;
+        return fmt::format("chooses {}", e.answer);
+      case OpKind::take_released: return fmt::format("takes over page {:#x}", e.answer);
+      case OpKind::data_store: {
+        own_[e.cpu][op.a] = Descriptor{op.b};
+        origin_[{e.cpu, op.a}] = e.site;
+        return fmt::format("writes data {:#x} to {:#x} (in its store buffer)", op.b, op.a);
+      }
+      case OpKind::done: return "returns";
+    }
+    return "?";
+  }
+
+  const vmsa::Regime& r_;
+  model::Memory memory_;
+  Tables tables_;
+  std::array<std::map<std::uint64_t, Descriptor>, model::max_cpus> own_;  ///< buffered stores, the youngest
+  std::map<std::pair<unsigned, std::uint64_t>, model::Site> origin_;      ///< the code behind a buffered store
+  unsigned step_ = 0;
+};
+
+std::vector<explore::Choice> choices(const std::vector<explore::TimelineStep>& steps) {
+  std::vector<explore::Choice> all;
+  for (const auto& s : steps) all.push_back(s.choice);
+  return all;
+}
+
+/// What the shadow holds at the end of a path, and since which step.
+std::vector<Held> held_at_end(const scenario::CheckResult& result) {
+  model::System system(scenario::set_up(result.config));
+  const auto steps = explore::follow(system, system.initial(), choices(result.counterexample->timeline),
+                                     model::Judge::everything);
+  std::vector<Held> held;
+  for (unsigned i = 0; i < steps.size(); ++i) {
+    std::vector<Held> now;
+    system.world(steps[i].after.env).shadow.for_each([&](const shadow::Entry& e) {
+      unsigned since = i + 1;
+      for (const Held& before : held)
+        if (before.entry.same_value(e)) since = before.since;
+      now.push_back({e, since});
+    });
+    held = std::move(now);
+  }
+  return held;
+}
+
+}  // namespace
+
+Story tell(const scenario::CheckResult& result) {
+  const scenario::Counterexample& x = *result.counterexample;
+  const model::Setup setup = scenario::set_up(result.config);
+  Story story{.regime = setup.world.shadow.regime()};
+  Teller teller(setup, story.regime);
+  teller.look_ahead(x.timeline);
+  story.lines = teller.tell(x.timeline);
+  story.step = teller.step();
+  if (!x.at_end) {
+    story.trace = teller.last_site.functions;
+    story.trace_line = teller.last_site.line;
+  }
+  story.consequence = teller.tell(x.consequence);
+  story.held = held_at_end(result);
+  const auto released = teller.released.find(x.violation.finding.page.value);
+  if (released != teller.released.end() && released->second < story.step) story.released_in = released->second;
+  return story;
+}
+
+}  // namespace shootdown::report

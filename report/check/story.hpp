@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// A counterexample as a story: what each CPU did, in order, told line by line; what CPUs may still hold when the
+// harm is done, and since when. Text without layout: timeline.hpp lays it out.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scenario/check.hpp"
+
+namespace shootdown::report {
+
+/// Something that happened.
+struct StoryLine {
+  unsigned step = 0;            ///< of the path, from 1; one step may take several lines
+  std::string who;              ///< "CPU 1"; for stores that become visible and hardware walks too
+  std::string function;         ///< empty when no code of that CPU acted
+  std::string text;
+  std::vector<std::string> notes;  ///< what it did to stale entries, and the finding
+  bool reading = false;            ///< a look at a descriptor or a page: left out of short timelines
+  bool harmful = false;            ///< the last note is the finding
+};
+
+/// A descriptor value that CPUs may hold although the tables no longer say it.
+struct Held {
+  shadow::Entry entry;
+  unsigned since = 0;  ///< the step in which it went stale
+};
+
+struct Story {
+  vmsa::Regime regime;
+  std::vector<StoryLine> lines;        ///< up to the harm
+  std::vector<StoryLine> consequence;  ///< and on, to the damage
+  std::vector<Held> held;              ///< at the harm
+  /// Where the harm was done: functions from the outermost in, empty when no code acted. For a store that became
+  /// visible they are those of the code that stored.
+  std::vector<const char*> trace;
+  unsigned trace_line = 0;
+  unsigned step = 0;          ///< of the harm
+  std::optional<unsigned> released_in;  ///< the step that gave the page away, when that came before the harm
+};
+
+/// `result` must have a counterexample.
+Story tell(const scenario::CheckResult& result);
+
+}  // namespace shootdown::report
