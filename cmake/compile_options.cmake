@@ -23,7 +23,7 @@ if(SHOOTDOWN_SANITIZE)
   set(sanitizer_flags -fsanitize=${SHOOTDOWN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   # -O1: a sanitizer build that takes longer than the tests themselves would not be run.
   set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1" CACHE STRING "Flags of a sanitizer build (assertions on)" FORCE)
-  target_compile_options(shootdown_options INTERFACE ${sanitizer_flags})
+  target_compile_options(shootdown_options INTERFACE ${sanitizer_flags} -Wno-maybe-uninitialized)
   target_link_options(shootdown_options INTERFACE ${sanitizer_flags})
   target_compile_definitions(shootdown_options INTERFACE SHOOTDOWN_SANITIZED _GLIBCXX_ASSERTIONS)
 else()
