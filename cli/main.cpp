@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "cli/audit.hpp"
-#include "cli/audit.hpp"
 #include "cli/command.hpp"
 #include "cli/suggest.hpp"
 #include "explore/build_id.hpp"
@@ -62,8 +61,6 @@ int main(int argc, char** argv) try {
   shootdown::cli::add_check(app, session);
   shootdown::cli::add_boot(app, session);
   shootdown::cli::add_time(app, session);
-  shootdown::cli::add_audit(app, session);
-  shootdown::cli::add_diff(app, session);
   shootdown::cli::add_audit(app, session);
   shootdown::cli::add_diff(app, session);
   const int code = run(app, session, argc, argv);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+// The `audit` command: boots a real kernel and judges it, or judges a trace again.
+#include "cli/audit.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "audit/audit.hpp"
+#include "audit/guest/protocol.hpp"
+#include "audit/suppress.hpp"
+#include "cli/interrupt.hpp"
+#include "cli/suggest.hpp"
+#include "cli/time_plan.hpp"
+#include "report/audit.hpp"
+
+namespace shootdown::cli {
+namespace {
+
+using audit::AuditRequest;
+using audit::AuditResult;
+
+constexpr unsigned cpus_max = 16;  // one SGI target list, so that counts of interrupts are simple
+
+/// As the user typed them; empty means "not given".
+struct AuditOptions {
+  std::string kernel = "debian:6.12";
+  std::string vmlinux;
+  std::string system_map;
+  std::string modules;
+  std::string workload = "hot-unplug";
+  std::string memory;
+  unsigned cpus = 4;
+  std::string cpu_model;
+  unsigned timeout_s = 600;
+  std::string record;
+  std::string replay;
+  std::string suppress;
+  std::string format = "text";
+  unsigned call_sites = 12;
+  bool no_plugin = false;
+};
+
+void fail(Session& session, const audit::Error& error) {
+  session.fail({static_cast<int>(error.code), error.message});
+  std::string_view details = error.details;
+  while (!details.empty()) {
+    const std::size_t end = details.find('\n');
+    session.err << "  | " << details.substr(0, end) << '\n';
+    details = end == std::string_view::npos ? std::string_view() : details.substr(end + 1);
+  }
+}
+
+std::vector<std::string> workload_names() {
+  std::vector<std::string> names;
+  for (const auto& w : audit::protocol::workloads) names.emplace_back(w.name);
+  return names;
+}
+
+/// A workload is one of the kit's, or a file; a name that is neither is mistyped.
+bool choose_workload(const AuditOptions& o, AuditRequest& request, Session& session) {
+  const std::vector<std::string> names = workload_names();
+  if (std::ranges::find(names, o.workload) != names.end()) {
+    request.workload = o.workload;
+    return true;
+  }
+  if (o.workload.find('/') == std::string::npos && !std::filesystem::exists(o.workload)) {
+    session.fail({exit_code::usage, unknown_name("workload", o.workload, names)});
+    return false;
+  }
+  request.user_program = o.workload;
+  return true;
+}
+
+std::filesystem::path programs_directory() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+audit::Expected<AuditResult> run_guest(const AuditOptions& o, AuditRequest request, Session& session) {
+  request.kernel = o.kernel;
+  request.vmlinux = o.vmlinux;
+  request.system_map = o.system_map;
+  request.modules_dir = o.modules;
+  request.cpus = o.cpus;
+  request.cpu_model = o.cpu_model;
+  request.timeout_s = o.timeout_s;
+  request.record = o.record;
+  request.programs_dir = programs_directory();
+  request.plugin = !o.no_plugin;
+  const std::atomic<bool>& stopped = stop_on_signals();
+  request.interrupted = [&stopped] { return stopped.load(); };
+  return audit::audit_guest(request, [&](std::string_view line) {
+    // Downloads take long enough to be told even where nobody watches a terminal.
+    if (session.progress || line.starts_with("downloading") || line.starts_with("reading"))
+      session.err << "shootdown: " << line << '\n';
+  });
+}
+
+void write(const AuditOptions& o, const AuditResult& result, Session& session) {
+  if (o.format == "json") {
+    session.out << report::audit_json(result).dump() << '\n';
+  } else {
+    report::write_audit(session.out, result, {.colour = session.colour, .call_sites_max = o.call_sites});
+  }
+  const bool harmed =
+      std::ranges::any_of(result.violations, [](const auto& v) { return v.suppressed.empty(); });
+  session.exit_code = harmed ? exit_code::violation : exit_code::holds;
+}
+
+void run(const AuditOptions& o, Session& session) {
+  if (o.format != "text" && o.format != "json")
+    return session.fail({exit_code::usage, unknown_name("format", o.format, {"text", "json"})});
+  if (o.cpus < 1 || o.cpus > cpus_max)
+    return session.fail(
+        {exit_code::usage, fmt::format("--cpus {}: a number from 1 to {} is needed", o.cpus, cpus_max)});
+  AuditRequest request;
+  if (!choose_workload(o, request, session)) return;
+  if (!o.memory.empty()) {
+    const auto bytes = parse_size(o.memory);
+    if (!bytes)
+      return session.fail({exit_code::usage, fmt::format("--memory {}: {}", o.memory, bytes.error())});
+    request.memory_bytes = *bytes;
+  }
+  std::vector<audit::Suppression> suppressions;
+  if (!o.suppress.empty()) {
+    auto read = audit::read_suppressions(o.suppress);
+    if (!read) return fail(session, read.error());
+    suppressions = std::move(*read);
+  }
+  auto result = o.replay.empty() ? run_guest(o, request, session) : audit::audit_trace(o.replay);
+  if (!result) return fail(session, result.error());
+  audit::suppress(*result, suppressions);
+  write(o, *result, session);
+}
+
+}  // namespace
+
+void add_audit(CLI::App& app, Session& session) {
+  auto* command = app.add_subcommand(
+      "audit", "Run a real arm64 Linux under QEMU, follow its table maintenance, judge and count it");
+  auto o = std::make_shared<AuditOptions>();
+  command->add_option(
+      "--kernel", o->kernel,
+      "An Image file, or debian:VERSION such as debian:6.12.43, debian:7.2-16k (list kernels)");
+  command->add_option("--vmlinux", o->vmlinux, "Symbols of a kernel of your own; default: the image's own");
+  command->add_option("--system-map", o->system_map, "The same, from a System.map");
+  command->add_option("--modules", o->modules,
+                      "Where a kernel of your own has its virtio_mem.ko, if it is not built in");
+  command->add_option("--workload", o->workload,
+                      "One of the kit's (list workloads), or ./FILE: your script or static program");
+  command->add_option("--memory", o->memory, "How much memory the workload is about, such as 1G");
+  command->add_option("--cpus", o->cpus, "Default: 4");
+  command->add_option("--cpu", o->cpu_model,
+                      "QEMU's CPU model; default: cortex-a72, neoverse-n1 for 16K pages");
+  command->add_option("--timeout", o->timeout_s, "Seconds that the whole guest may take; default: 600");
+  command->add_option("-o,--output", o->record, "Keep the trace in this file");
+  command->add_option("-i,--input", o->replay, "Judge this trace again instead of running a guest");
+  command->add_option("--suppress", o->suppress, "Findings that are accepted, `TITLE: reason` a line");
+  command->add_option("--call-sites", o->call_sites, "How many to show; default: 12");
+  command->add_option("--format", o->format, "text (default), json");
+  command->add_flag("--no-plugin", o->no_plugin, "Run the guest alone, unwatched: for comparing times");
+  command->callback([o, &session] { run(*o, session); });
+}
+
+void list_kernels(const std::string& format, Session& session) {
+  auto kernels = audit::list_debian_kernels(
+      [&](std::string_view line) { session.err << "shootdown: " << line << '\n'; });
+  if (!kernels) return fail(session, kernels.error());
+  for (const auto& k : *kernels) {
+    if (format == "json") {
+      const nlohmann::ordered_json json = {{"command", "list"},
+                                           {"kind", "kernel"},
+                                           {"name", k.spec()},
+                                           {"meaning", k.release},
+                                           {"download_bytes", k.image.download_bytes}};
+      session.out << json.dump() << '\n';
+    } else {
+      session.out << fmt::format("  {:<24}  {}\n", k.spec(), k.release);
+    }
+  }
+}
+
+void list_workloads(const std::string& format, Session& session) {
+  for (const auto& w : audit::protocol::workloads) {
+    if (format == "json") {
+      const nlohmann::ordered_json json = {{"command", "list"},
+                                           {"kind", "workload"},
+                                           {"name", std::string(w.name)},
+                                           {"meaning", std::string(w.summary)}};
+      session.out << json.dump() << '\n';
+    } else {
+      session.out << fmt::format("  {:<16}  {} (--memory {}M by default)\n", w.name, w.summary,
+                                 w.memory_bytes >> 20);
+    }
+  }
+}
+
+}  // namespace shootdown::cli
