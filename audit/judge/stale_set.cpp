@@ -201,6 +201,7 @@ void StaleSet::dsb(unsigned cpu, machine::Dsb kind) {
     }
     e.holders = e.holders - (d.cpus - issuer);
     e.doomed = e.doomed & e.holders;
+    e.unsynchronised = e.unsynchronised & e.holders;
     if (e.holders.empty()) {
       drop(d.id.index);
     } else if ((e.holders - e.unsynchronised).empty()) {

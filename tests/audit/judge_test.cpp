@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+// Strategy: for every rule the shortest sequence of events that keeps it and, beside it, sequences that break it
+// in one place each: the verdict is exactly that harm, with that cause, in that function.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/audit/machine.hpp"
+
+namespace shootdown::audit::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr auto slot = [](std::uint64_t table, unsigned i = 0) { return table + 8 * i; };
+
+/// Maps and unmaps one kernel page with the operations in between left to the test.
+struct KernelPage : Machine {
+  KernelPage() {
+    in("map");
+    store(0, slot(kernel_leaf_table), leaf(page, false));
+    in("unmap");
+    store(0, slot(kernel_leaf_table), 0);
+  }
+  void release() {
+    in("free");
+    free_page(0, page);
+  }
+  vmsa::Tlbi flush() const { return {.op = vmsa::vaale1is, .va = kernel_va()}; }
+};
+
+TEST(KernelPage, FlushedBeforeTheReleaseIsSafe) {
+  KernelPage m;
+  m.dsb_ishst(0), m.tlbi(0, m.flush()), m.dsb_ish(0), m.isb(0);
+  m.release();
+  EXPECT_EQ(m.verdict(), "");
+}
+
+TEST(KernelPage, EachMissingStepIsNamed) {
+  KernelPage no_tlbi;
+  no_tlbi.dsb_ishst(0), no_tlbi.dsb_ish(0), no_tlbi.isb(0), no_tlbi.release();
+  EXPECT_EQ(no_tlbi.verdict(), "stale-page no-tlbi unmap x1\n");
+
+  KernelPage no_store_barrier;
+  no_store_barrier.tlbi(0, no_store_barrier.flush()), no_store_barrier.dsb_ish(0), no_store_barrier.isb(0),
+      no_store_barrier.release();
+  EXPECT_EQ(no_store_barrier.verdict(), "stale-page tlbi-before-clear unmap x1\n");
+
+  KernelPage no_dsb;
+  no_dsb.dsb_ishst(0), no_dsb.tlbi(0, no_dsb.flush()), no_dsb.isb(0), no_dsb.release();
+  EXPECT_EQ(no_dsb.verdict(), "stale-page no-dsb unmap x1\n");
+
+  KernelPage narrow_dsb;
+  narrow_dsb.dsb_ishst(0), narrow_dsb.tlbi(0, narrow_dsb.flush()), narrow_dsb.dsb_nsh(0), narrow_dsb.isb(0),
+      narrow_dsb.release();
+  EXPECT_EQ(narrow_dsb.verdict(), "stale-page no-dsb unmap x1\n");
+
+  KernelPage other_cpu;
+  other_cpu.dsb_ishst(0), other_cpu.tlbi(0, other_cpu.flush()), other_cpu.dsb_ish(1), other_cpu.isb(0),
+      other_cpu.release();
+  EXPECT_EQ(other_cpu.verdict(), "stale-page no-dsb unmap x1\n");
+
+  KernelPage no_isb;
+  no_isb.dsb_ishst(0), no_isb.tlbi(0, no_isb.flush()), no_isb.dsb_ish(0), no_isb.release();
+  EXPECT_EQ(no_isb.verdict(), "stale-page no-isb unmap x1\n");
+
+  KernelPage local;
+  local.dsb_ishst(0), local.tlbi(0, {.op = vmsa::vmalle1}), local.dsb_ish(0), local.isb(0), local.release();
+  EXPECT_EQ(local.verdict(), "stale-page scope unmap x1\n");
+
+  KernelPage wrong_hint;
+  wrong_hint.dsb_ishst(0),
+      wrong_hint.tlbi(0, {.op = vmsa::vaale1is, .va = Machine::kernel_va(), .ttl = vmsa::pmd_level});
+  wrong_hint.dsb_ish(0), wrong_hint.isb(0), wrong_hint.release();
+  EXPECT_EQ(wrong_hint.verdict(), "stale-page coverage unmap x1\n");
+
+  KernelPage wrong_address;
+  wrong_address.dsb_ishst(0), wrong_address.tlbi(0, {.op = vmsa::vaale1is, .va = Machine::kernel_va(1)});
+  wrong_address.dsb_ish(0), wrong_address.isb(0), wrong_address.release();
+  EXPECT_EQ(wrong_address.verdict(), "stale-page no-tlbi unmap x1\n");
+}
+
+TEST(KernelPage, TheSplatHasBothSides) {
+  KernelPage m;
+  m.release();
+  const auto result = m.judge().result();
+  ASSERT_EQ(result.violations.size(), 1u);
+  std::string text;
+  for (const std::string& line : result.violations[0].splat) text += line + "\n";
+  EXPECT_EQ(result.violations[0].title, "stale-page in unmap");
+  EXPECT_THAT(text, HasSubstr("BUG: Shootdown: stale-page in unmap+0x0/0x100"));
+  EXPECT_THAT(text, HasSubstr("CPUs 0,1 may still hold level 3 leaf"));
+  EXPECT_THAT(text, HasSubstr("free+0x0/0x100"));
+}
+
+TEST(KernelPage, LazyUnmappingIsJudgedAtTheNextUseOfTheAddress) {
+  Machine m;
+  m.in("map");
+  m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page, false));
+  m.in("vunmap_range_noflush");
+  m.store(0, slot(Machine::kernel_leaf_table), 0);
+  m.in("vfree");
+  m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "");
+  m.in("map");
+  m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page + 0x1000, false));
+  EXPECT_EQ(m.verdict(), "break-before-make no-tlbi vunmap_range_noflush x1\n");
+}
+
+TEST(KernelTable, NeedsMoreThanALeafFlush) {
+  for (const auto& [op, expected] :
+       std::map<vmsa::TlbiOp, std::string>{{vmsa::vaae1is, ""},
+                                           {vmsa::vmalle1is, ""},
+                                           {vmsa::vaale1is, "stale-table last-level unlink x1\n"},
+                                           {vmsa::vae1is, "stale-table asid unlink x1\n"}}) {
+    Machine m;
+    m.in("unlink");
+    m.store(0, slot(Machine::kernel_root + 0x2000), 0);
+    m.dsb_ishst(0), m.tlbi(0, {.op = op, .va = Machine::kernel_va(), .asid = Machine::asid}), m.dsb_ish(0),
+        m.isb(0);
+    m.in("free");
+    m.free_page(0, Machine::kernel_leaf_table);
+    EXPECT_EQ(m.verdict(), expected) << vmsa::tlbi_name(op).c_str();
+  }
+}
+
+TEST(KernelTable, WordsStoredIntoAnUnlinkedTableMayBeTranslations) {
+  Machine m;
+  m.in("unlink");
+  m.store(0, slot(Machine::kernel_root + 0x2000), 0);
+  m.in("scribble");
+  m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page, false));
+  m.in("free");
+  m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "stale-page no-tlbi scribble x1\n");
+}
+
+TEST(Contiguous, AMemberThatIsStillValidRefills) {
+  Machine m;
+  m.in("map");
+  for (unsigned i = 0; i < 16; ++i)
+    m.store(0, slot(Machine::kernel_leaf_table, i), Machine::leaf(Machine::page + 0x1000 * i, false, true));
+  m.in("unmap");
+  for (unsigned i = 0; i < 16; ++i) {
+    m.store(0, slot(Machine::kernel_leaf_table, i), 0);
+    m.dsb_ishst(0), m.tlbi(0, {.op = vmsa::vaale1is, .va = Machine::kernel_va(i)}), m.dsb_ish(0), m.isb(0);
+  }
+  m.in("free");
+  m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "stale-page contiguous unmap x1\n");
+}
+
+struct UserPage : Machine {
+  UserPage() {
+    in("map");
+    store(0, slot(user_leaf_table), leaf(page, true));
+    in("unmap");
+    store(0, slot(user_leaf_table), 0);
+  }
+};
+
+TEST(UserPage, IsHarmedOnlyWhenItsProcessRunsAgain) {
+  UserPage exited;
+  exited.in("free");
+  exited.free_page(0, Machine::page);
+  EXPECT_EQ(exited.verdict(), "") << "an ASID that never runs again";
+
+  exited.user(1);
+  EXPECT_EQ(exited.verdict(), "stale-page no-tlbi unmap x1\n");
+}
+
+TEST(UserPage, NeedsNoIsbAndItsOwnAsid) {
+  UserPage m;
+  m.dsb_ishst(0), m.tlbi(0, {.op = vmsa::vale1is, .va = Machine::user_va(), .asid = Machine::asid}),
+      m.dsb_ish(0);
+  m.in("free");
+  m.free_page(0, Machine::page), m.user(0), m.user(1);
+  EXPECT_EQ(m.verdict(), "");
+
+  UserPage wrong;
+  wrong.dsb_ishst(0), wrong.tlbi(0, {.op = vmsa::vale1is, .va = Machine::user_va(), .asid = 6}),
+      wrong.dsb_ish(0);
+  wrong.in("free");
+  wrong.free_page(0, Machine::page), wrong.user(0);
+  EXPECT_EQ(wrong.verdict(), "stale-page no-tlbi unmap x1\n")
+      << "another process's flush is no attempt at this one";
+}
+
+TEST(UserPage, AnAddressSpaceThatRanNowhereIsHeldByNobody) {
+  Machine m;
+  constexpr std::uint64_t other_root = Machine::ram + 0x21000;
+  m.put(0, EventKind::table, 1, other_root, 1);
+  m.in("prepare");
+  m.store(0, other_root, Machine::table(Machine::ram + 0x22000));
+  m.store(0, other_root, 0);
+  m.in("free");
+  m.free_page(0, Machine::ram + 0x22000);
+  EXPECT_EQ(m.verdict(), "");
+}
+
+TEST(BreakBeforeMake, AnotherAddressInPlace) {
+  Machine m;
+  m.in("map");
+  m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page, false));
+  m.in("replace");
+  m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page + 0x1000, false));
+  EXPECT_EQ(m.verdict(), "break-before-make no-tlbi replace x1\n");
+}
+
+TEST(BreakBeforeMake, PermissionsMayChangeInPlace) {
+  Machine m;
+  const std::uint64_t writable = Machine::leaf(Machine::page, false);
+  m.in("map");
+  m.store(0, slot(Machine::kernel_leaf_table), writable);
+  m.store(0, slot(Machine::kernel_leaf_table), writable | vmsa::Descriptor::read_only_bit);
+  m.in("free");
+  m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "") << "the tables still lead there";
+}
+
+}  // namespace
+}  // namespace shootdown::audit::test

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// Broken kernels, made to order: one instruction of a kernel image replaced by NOP. Which instructions, a trace
+// of the unbroken kernel tells: those that did table maintenance in the workload's window.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "audit/error.hpp"
+#include "audit/kernel/image.hpp"
+#include "audit/trace/event.hpp"
+
+namespace shootdown::audit::test {
+
+/// One instruction that was executed in the window.
+struct Mutant {
+  std::uint64_t pc = 0;
+  EventKind kind = EventKind::end;  ///< tlbi, dsb, store
+  std::string operation;            ///< "VAALE1IS", "DSB ISH", "store"
+  std::string place;                ///< "unmap_hotplug_range+0x1c8/0x2f0"
+  std::string caller;               ///< function that called it, the first time
+  std::uint64_t count = 0;
+};
+
+/// All of them, most frequent first. Barriers are those that order or complete table maintenance.
+Expected<std::vector<Mutant>> mutants_of(const std::filesystem::path& trace);
+
+/// Writes a copy of the image with the instruction at `pc` replaced. `base` is where the image is linked.
+Expected<void> write_broken_image(const KernelImage& image, std::uint64_t base, std::uint64_t pc,
+                                  const std::filesystem::path& to);
+
+}  // namespace shootdown::audit::test
