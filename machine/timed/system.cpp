@@ -18,7 +18,7 @@ void System::steal_from_others(unsigned cpu, Nanoseconds total, Nanoseconds long
   }
 }
 
-void System::receive(unsigned cpu, double operations, double flush_alls) {
+void System::receive(unsigned cpu, double operations, double flush_alls, Nanoseconds elapsed) {
   const Nanoseconds stall = values_.time(Param::receive_stall);
   const double far = values_[Param::walk_memory_share];
   const Nanoseconds walk = values_.time(Param::walk_cached) * (1 - far) + values_.time(Param::walk_memory) * far;
@@ -28,11 +28,16 @@ void System::receive(unsigned cpu, double operations, double flush_alls) {
   Nanoseconds longest;
   if (operations > 0) longest = stall;
   if (flush_alls > 0) longest += values_.time(Param::walk_memory);
-  steal_from_others(cpu, stall * operations + refill * flush_alls, longest, false);
+  // Nobody loses more time than there was, and one refill that follows the last flush: with flush-alls that come
+  // faster than a TLB can refill, the others do nothing but walk.
+  Nanoseconds most = elapsed;
+  if (flush_alls > 0) most += refill;
+  steal_from_others(cpu, min(stall * operations + refill * flush_alls, most), longest, false);
 }
 
 void System::run(unsigned cpu, const Ledger& ledger) {
-  work(cpu, prices_.total(ledger));
+  const Nanoseconds elapsed = prices_.total(ledger);
+  work(cpu, elapsed);
   const Tally sum = ledger.total();
   std::uint64_t operations = 0;
   std::uint64_t flush_alls = 0;
@@ -41,15 +46,16 @@ void System::run(unsigned cpu, const Ledger& ledger) {
     operations += sum.tlbi[i];
     if (!vmsa::tlbi_ops[i].by_va()) flush_alls += sum.tlbi[i];
   }
-  receive(cpu, static_cast<double>(operations), static_cast<double>(flush_alls));
+  receive(cpu, static_cast<double>(operations), static_cast<double>(flush_alls), elapsed);
 }
 
 void System::broadcast(unsigned cpu, const Batch& batch) {
   Cpu& c = cpus_[cpu];
   const Nanoseconds work = values_.time(Param::broadcast_service) *
                            (1 + (static_cast<double>(batch.operations()) - 1) * values_[Param::broadcast_backpressure]);
-  c.clock = interconnect_.complete(c.clock, prices_.batch(batch), work);
-  receive(cpu, static_cast<double>(batch.operations()), batch.alls);
+  const Nanoseconds began = c.clock;
+  c.clock = interconnect_.complete(began, prices_.batch(batch), work);
+  receive(cpu, static_cast<double>(batch.operations()), batch.alls, c.clock - began);
 }
 
 Nanoseconds System::interrupts_off_wait(unsigned n) const {

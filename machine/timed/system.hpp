@@ -75,7 +75,8 @@ class System {
     bool acted = false;
   };
   void steal_from_others(unsigned cpu, Nanoseconds total, Nanoseconds longest, bool interrupt);
-  void receive(unsigned cpu, double operations, double flush_alls);
+  /// All others receive what `cpu` broadcast within `elapsed`.
+  void receive(unsigned cpu, double operations, double flush_alls, Nanoseconds elapsed);
 
   ParamValues values_;
   Prices prices_;

@@ -133,6 +133,20 @@ TEST(System, AFlushAllMakesEveryoneWalkAgain) {
   EXPECT_GT(all.bystanders().stall_max, one.bystanders().stall_max);
 }
 
+TEST(System, NobodyLosesMoreTimeThanThereIs) {
+  const ParamValues v = load_profile("neoverse-n1-2x80")->central();
+  System system(v, {160, 2});
+  Ledger ledger;
+  Tally& t = ledger.phases[0];
+  t.tlbi[vmsa::tlbi_index(vmsa::vmalle1is)] = 1000;
+  t.dsb[static_cast<std::size_t>(machine::Dsb::ish)] = 1000;
+  ledger.add_batch(0, {.alls = 1}, 1000);
+  system.run(0, ledger);
+  const Nanoseconds each(system.bystanders().stolen_total.value / 159);
+  EXPECT_GE(each.value, system.now(0).value);
+  EXPECT_LE(each.value, 1.2 * system.now(0).value);
+}
+
 TEST(System, InterruptsOffSectionsDelayThoseWhoWait) {
   ParamValues v = load_profile("arm64-server")->central();
   System quiet(v, {64, 1});
