@@ -166,6 +166,17 @@ void add_audit(CLI::App& app, Session& session) {
   command->callback([o, &session] { run(*o, session); });
 }
 
+void run_main_audit(Session& session) {
+  const AuditOptions o;
+  auto result = run_guest(o, {}, session);
+  if (!result) {
+    session.out << "audit of a real kernel: not shown: " << result.error().message << '\n';
+    return;
+  }
+  report::write_audit_summary(session.out, *result);
+  if (!result->violations.empty()) session.exit_code = exit_code::violation;
+}
+
 void list_kernels(const std::string& format, Session& session) {
   auto kernels = audit::list_debian_kernels(
       [&](std::string_view line) { session.err << "shootdown: " << line << '\n'; });

@@ -170,6 +170,16 @@ void write_audit(std::ostream& out, const AuditResult& r, const AuditTextStyle& 
   for (const std::string& spot : r.blind_spots) out << "  - " << spot << '\n';
 }
 
+void write_audit_summary(std::ostream& out, const AuditResult& r) {
+  out << fmt::format("{} ({}), {} of {} MiB, {} pages, {} CPUs: {}\n", r.kernel, r.release, r.workload,
+                     r.memory_bytes >> 20, granule_name(r.page_shift), r.cpus,
+                     r.violations.empty() ? "no violation in this run" : "violations");
+  for (const Violation& v : r.violations)
+    out << fmt::format("  {} ({}), {} times\n", v.title, shadow::name(v.cause), v.count);
+  out << fmt::format("  {}\n  descriptor stores {}, tables freed {}\n", counts_line(r.window),
+                     r.window.counts.descriptor_stores, r.window.counts.tables_freed);
+}
+
 namespace {
 
 /// Leaf numbers of a counts object by name: {"tlbi.VAALE1IS": 8, ...}.

@@ -19,6 +19,9 @@ struct AuditTextStyle {
 };
 void write_audit(std::ostream& out, const audit::AuditResult& result, const AuditTextStyle& style);
 
+/// A few lines: what was run, its counts, its violations by title.
+void write_audit_summary(std::ostream& out, const audit::AuditResult& result);
+
 /// Two results, as `audit_json` made them: counts that differ and call sites, side by side.
 void write_audit_diff(std::ostream& out, const nlohmann::ordered_json& a, const nlohmann::ordered_json& b);
 
