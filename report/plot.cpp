@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "report/sweep.hpp"
+#include "report/time.hpp"
 
 namespace shootdown::report {
 
@@ -32,7 +33,7 @@ constexpr Panel simulated_by_memory{"simulated time", "memory_bytes", 0x1p30, "m
 constexpr Panel simulated_by_cpus{"simulated time", "cpus", 1, "CPUs", "simulated_ns", 1e9, "simulated seconds",
                                   "memory_bytes", true};
 constexpr Panel host_by_memory{"time of the simulator", "memory_bytes", 0x1p30, "memory, GiB", "host_seconds", 1,
-                               "host seconds", "cpus", false};
+                               "seconds of one host core", "cpus", false};
 
 std::uint64_t largest(const std::vector<ordered_json>& lines, const char* member) {
   std::uint64_t most = 0;
@@ -63,7 +64,10 @@ std::string data_blocks(const Panel& p, int number, const std::vector<ordered_js
 
 std::string plot_command(const Panel& p, int number, const std::vector<ordered_json>& lines) {
   const auto strategies = distinct(lines, "strategy");
-  std::string text = fmt::format("set title \"{}\"\nset xlabel \"{}\"\nset ylabel \"{}\"\nplot ", p.title, p.x_label,
+  const std::uint64_t fixed = largest(lines, p.fixed_member);
+  const std::string where = std::string_view(p.fixed_member) == "cpus" ? fmt::format("{} CPUs", fixed)
+                                                                       : readable_bytes(timed::Bytes(fixed));
+  std::string text = fmt::format("set title \"{}, {}\"\nset xlabel \"{}\"\nset ylabel \"{}\"\nplot ", p.title, where, p.x_label,
                                  p.y_label);
   for (std::size_t s = 0; s < strategies.size(); ++s) {
     if (p.range)

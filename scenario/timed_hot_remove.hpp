@@ -46,7 +46,7 @@ struct HotRemoveRun {
   std::uint64_t tables_kept = 0;   ///< of these, still there at the end
   std::uint64_t pages_leaked = 0;  ///< vmemmap pages never freed
   std::vector<std::string> warnings;
-  double host_seconds = 0;  ///< hot-add and hot-remove
+  double host_seconds = 0;  ///< of one core, for hot-add and hot-remove
   timed::Bytes host_peak;
 };
 
