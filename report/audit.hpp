@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// How the result of an audit is written: one line of JSON (docs/formats.md), a page for people, and two results
+// How the result of an audit is written: one line of JSON (docs/audit.md), a page for people, and two results
 // side by side. Judges nothing.
 #pragma once
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is a harm, when it is one, and how it is told. Rule numbers are those of docs/rules.md.
+// What is a harm, when it is one, and how it is told.
 #include <algorithm>
 
 #include "audit/judge/judge.hpp"

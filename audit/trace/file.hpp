@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Trace files: a header, chunks of events as zstd frames, an index of the frames and the names that the events
-// refer to. Any frame can be read on its own. docs/formats.md describes the bytes.
+// refer to. Any frame can be read on its own. docs/audit.md describes the bytes.
 #pragma once
 
 #include <cstdint>
