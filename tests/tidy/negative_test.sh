@@ -54,7 +54,7 @@ done
 for marker in TO"DO" FIX"ME" XX"X"; do
   echo "// $marker: later" >>cli/a.cpp && refuses cli/a.cpp 4 'a marker of unfinished work'
 done
-for word in Ag"ent" 'previous sess''ion' Assis"tant"; do
+for word in 'coding ag''ent' 'previous sess''ion' Assis"tant"; do
   echo "an $word did it" >>docs/a.md && refuses docs/a.md 2 'a word that has no business'
 done
 head -c 1048577 /dev/zero >docs/blob && refuses docs/blob 1 'nothing above 1 MiB'
