@@ -60,6 +60,9 @@ class History {
 };
 
 /// One run of a procedure over a log.
+///
+/// Operations are out of line on purpose: procedures are instantiated for dozens of regimes, and this is their
+/// machine code.
 class ModelMachine {
  public:
   using Location = std::source_location;
@@ -73,103 +76,47 @@ class ModelMachine {
   const machine::Features& features() const { return features_; }
   PhysAddr kernel_root() const { return root_; }
 
-  Descriptor read_once(PhysAddr slot, Location at = Location::current()) {
-    return Descriptor{ask({OpKind::read, slot.value}, at)};
-  }
-  void write_once(PhysAddr slot, Descriptor d, Location at = Location::current()) {
-    tell({OpKind::write, slot.value, d.bits}, at);
-  }
+  Descriptor read_once(PhysAddr slot, Location at = Location::current());
+  void write_once(PhysAddr slot, Descriptor d, Location at = Location::current());
   Descriptor cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired,
-                     Location at = Location::current()) {
-    return Descriptor{ask({OpKind::cmpxchg, slot.value, expected.bits, desired.bits}, at)};
-  }
-  void dsb(machine::Dsb kind, Location at = Location::current()) {
-    tell({OpKind::dsb, static_cast<std::uint64_t>(kind)}, at);
-  }
-  void isb(Location at = Location::current()) { tell({OpKind::isb}, at); }
-  void tlbi(const vmsa::Tlbi& t, Location at = Location::current()) {
-    Op op{OpKind::tlbi};
-    op.tlbi = t;
-    tell(op, at);
-  }
-  machine::Access load(VirtAddr va, Location at = Location::current()) {
-    return access(ask({OpKind::load, va.value}, at));
-  }
-  machine::Access store(VirtAddr va, std::uint64_t value, Location at = Location::current()) {
-    return access(ask({OpKind::store, va.value, value}, at));
-  }
-  PhysAddr alloc_pages(machine::PageUse use, unsigned order, Location at = Location::current()) {
-    return PhysAddr(ask({OpKind::alloc, static_cast<std::uint64_t>(use), order}, at));
-  }
-  void clear_page(PhysAddr page, Location at = Location::current()) {
-    tell({OpKind::clear_page, page.value}, at);
-  }
-  void free_pages(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current()) {
-    tell({OpKind::free, page.value, static_cast<std::uint64_t>(use), order}, at);
-  }
-  void defer_free(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current()) {
-    tell({OpKind::defer, pack_page(page, use, order)}, at);
-  }
-  machine::Exemplar::Deferred take_deferred(Location at = Location::current()) {
-    return unpack_page(ask({OpKind::take_deferred}, at));
-  }
-  void release_range(PhysRange range, Location at = Location::current()) {
-    tell({OpKind::release_range, range.start.value, range.end.value}, at);
-  }
-  void memblock_add(PhysRange range, Location at = Location::current()) {
-    tell({OpKind::memblock_add, range.start.value, range.end.value}, at);
-  }
-  void memblock_remove(PhysRange range, Location at = Location::current()) {
-    tell({OpKind::memblock_remove, range.start.value, range.end.value}, at);
-  }
-  bool pfn_valid(PhysAddr pa, Location at = Location::current()) {
-    return ask({OpKind::pfn_valid, pa.value}, at) != 0;
-  }
-  void lock(machine::Lock l, Location at = Location::current()) { lock_op(OpKind::lock, l, at); }
-  void unlock(machine::Lock l, Location at = Location::current()) { lock_op(OpKind::unlock, l, at); }
-  void lock_shared(machine::Lock l, Location at = Location::current()) {
-    lock_op(OpKind::lock_shared, l, at);
-  }
-  void unlock_shared(machine::Lock l, Location at = Location::current()) {
-    lock_op(OpKind::unlock_shared, l, at);
-  }
-  void cond_resched() {}
-  void warn(const char* what, Location at = Location::current()) {
-    Op op{OpKind::warn};
-    op.text = what;
-    tell(op, at);
-  }
-  void enter(const char* function) {
-    if (!suspended_) history_.enter(function);
-  }
-  void leave(const std::uint64_t* words, std::size_t count) {
-    if (!suspended_) history_.leave({words, count});
-  }
+                     Location at = Location::current());
+  void dsb(machine::Dsb kind, Location at = Location::current());
+  void isb(Location at = Location::current());
+  void tlbi(const vmsa::Tlbi& t, Location at = Location::current());
+  machine::Access load(VirtAddr va, Location at = Location::current());
+  machine::Access store(VirtAddr va, std::uint64_t value, Location at = Location::current());
+  PhysAddr alloc_pages(machine::PageUse use, unsigned order, Location at = Location::current());
+  void clear_page(PhysAddr page, Location at = Location::current());
+  void free_pages(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current());
+  void defer_free(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current());
+  machine::Exemplar::Deferred take_deferred(Location at = Location::current());
+  void release_range(PhysRange range, Location at = Location::current());
+  void memblock_add(PhysRange range, Location at = Location::current());
+  void memblock_remove(PhysRange range, Location at = Location::current());
+  bool pfn_valid(PhysAddr pa, Location at = Location::current());
+  void lock(machine::Lock l, Location at = Location::current());
+  void unlock(machine::Lock l, Location at = Location::current());
+  void lock_shared(machine::Lock l, Location at = Location::current());
+  void unlock_shared(machine::Lock l, Location at = Location::current());
+  void cond_resched();
+  void warn(const char* what, Location at = Location::current());
+  void enter(const char* function);
+  void leave(const std::uint64_t* words, std::size_t count);
 
   // For scenarios, not for mm/: what surrounds a procedure.
 
   /// Any number below `count`: the explorer tries all.
-  std::uint64_t choose(std::uint64_t count, Location at = Location::current()) {
-    return ask({OpKind::choose, count}, at);
-  }
+  std::uint64_t choose(std::uint64_t count, Location at = Location::current());
   /// Takes over any page that was released, waiting until there is one.
-  PhysAddr take_released(Location at = Location::current()) {
-    return PhysAddr(ask({OpKind::take_released}, at));
-  }
+  PhysAddr take_released(Location at = Location::current());
   /// A plain store by the owner of a page.
-  void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current()) {
-    tell({OpKind::data_store, pa.value, value}, at);
-  }
+  void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current());
   /// From here on the function that is running depends on these values alone, whatever it has been answered: a
   /// loop with an accumulator has fewer states. A value left out makes the exploration unsound; Procedure::audit
   /// finds that.
-  void live(std::initializer_list<std::uint64_t> values, Location at = Location::current()) {
-    if (!suspended_) history_.live({values.begin(), values.size()}, at.line());
-  }
+  void live(std::initializer_list<std::uint64_t> values, Location at = Location::current());
   /// An access that had to succeed did not.
-  void unexpected_fault(VirtAddr va, Location at = Location::current()) {
-    tell({OpKind::unexpected_fault, va.value}, at);
-  }
+  void unexpected_fault(VirtAddr va, Location at = Location::current());
 
   const Op& pending() const { return pending_; }
   const Site& site() const { return site_; }
@@ -182,12 +129,7 @@ class ModelMachine {
   void collect(std::vector<Visit>* visits) { visits_ = visits; }
 
  private:
-  static machine::Access access(std::uint64_t response) {
-    if (response == response_fault) return {.faulted = 1};
-    return {.value = response};
-  }
-  void lock_op(OpKind kind, machine::Lock l, Location at) { tell({kind, static_cast<std::uint64_t>(l)}, at); }
-
+  void lock_op(OpKind kind, machine::Lock l, Location at);
   std::uint64_t ask(const Op& op, Location at);
   void tell(const Op& op, Location at);
   void tell_unmutated(const Op& op, Location at);
