@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "explore/search.hpp"
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <numeric>
+#include <span>
+
+#include "explore/step_cache.hpp"
 
 namespace shootdown::explore {
 namespace {
@@ -10,52 +16,42 @@ using model::Env;
 using model::System;
 using Clock = std::chrono::steady_clock;
 
-/// Steps already worked out. The other CPUs' states do not matter to them, so most lookups hit. Bounded: an
-/// entry may be overwritten, and is then worked out again.
-class StepCache {
- public:
-  struct Slot {
-    Env env = ~Env{0};
-    std::uint32_t agent = 0;
-    System::Local local = 0;
-    System::Steps steps;
-  };
-
-  Slot& at(Env env, std::uint32_t agent, System::Local local, bool& hit) {
-    std::uint64_t h = (std::uint64_t{env} << 32 | local) * 0x9e3779b97f4a7c15u + agent * 0xff51afd7ed558ccdu;
-    h ^= h >> 31;
-    Slot& slot = slots_[h & (slots_.size() - 1)];
-    hit = slot.env == env && slot.agent == agent && slot.local == local;
-    if (!hit) {
-      slot.env = env;
-      slot.agent = agent;
-      slot.local = local;
-      slot.steps.clear();
-    }
-    return slot;
-  }
-  std::size_t bytes() const { return slots_.capacity() * (sizeof(Slot) + 4 * sizeof(System::Step)); }
-
- private:
-  std::vector<Slot> slots_ = std::vector<Slot>(1u << 17);
+/// A state of the level that is being expanded.
+struct Place {
+  Env env;
+  StateStore::Index state;
 };
+
+/// Sorts by environment, keeping the order of the states of each: radix sort, for environments are numbers without
+/// large gaps.
+void sort_by_env(std::vector<Place>& places, std::vector<Place>& spare) {
+  constexpr unsigned bits = 11;
+  const auto [low, high] = std::ranges::minmax(places, {}, &Place::env);
+  spare.resize(places.size());
+  for (unsigned shift = 0; shift < 32 && (high.env - low.env) >> shift != 0; shift += bits) {
+    std::array<std::size_t, (1u << bits) + 1> first{};
+    auto digit = [&](const Place& p) { return (p.env - low.env) >> shift & ((1u << bits) - 1); };
+    for (const Place& p : places) ++first[digit(p) + 1];
+    std::partial_sum(first.begin(), first.end(), first.begin());
+    for (const Place& p : places) spare[first[digit(p)]++] = p;
+    places.swap(spare);
+  }
+}
 
 class Search {
  public:
+  using AtEnd = std::function<void(const System::State&)>;
+
   Search(System& system, const System::State& from, const SearchOptions& options)
       : system_(system), options_(options), store_(system.cpu_count()) {
-    store_.insert(from, 0, {});
+    store_.insert(from);
   }
 
-  SearchResult run(const std::function<void(const System::State&)>& at_end) {
-    std::uint64_t level_end = 1;
-    for (std::uint64_t i = 0; i < store_.size() && !finished_; ++i) {
-      if (i == level_end) {
-        ++result_.depth;
-        level_end = store_.size();
-      }
-      if ((i & 0xffff) == 0xffff) check_bounds(i);
-      expand(static_cast<StateStore::Index>(i), at_end);
+  SearchResult run(const AtEnd& at_end) {
+    for (StateStore::Index begin = 0, end = 1; begin < end && !finished_; begin = end, end = store_.end()) {
+      if (begin != 0) ++result_.depth;
+      expand_level(begin, end, at_end);
+      store_.settle();
     }
     result_.states = store_.size();
     result_.seconds = seconds();
@@ -87,38 +83,53 @@ class Search {
     finish(Ending::violation);
   }
 
-  const System::Steps& steps(const System::State& s, unsigned agent) {
-    bool hit = false;
-    const bool env = agent == Choice::environment;
-    auto& slot = cache_.at(s.env, agent, env ? 0 : s.locals[agent], hit);
-    if (!hit && env) system_.env_steps(s.env, options_.judge, slot.steps);
-    if (!hit && !env) system_.cpu_steps(s.env, agent, s.locals[agent], options_.judge, slot.steps);
-    return slot.steps;
+  static StepCache::Key key(const System::State& s, unsigned agent) {
+    return {s.env, agent, agent == Choice::environment ? 0 : s.locals[agent]};
+  }
+
+  std::span<const System::Step> steps(const System::State& s, unsigned agent) {
+    return cache_.at(key(s, agent), [&](System::Steps& out) {
+      if (agent == Choice::environment)
+        system_.env_steps(s.env, options_.judge, out);
+      else
+        system_.cpu_steps(s.env, agent, s.locals[agent], options_.judge, out);
+    });
+  }
+
+  /// All states at one distance from the start, those of one environment together: what was worked out for one is
+  /// then at hand for the next.
+  void expand_level(StateStore::Index begin, StateStore::Index end, const AtEnd& at_end) {
+    order_.clear();
+    for (StateStore::Index i = begin; i < end; ++i) order_.push_back({store_.env(i), i});
+    sort_by_env(order_, spare_);
+    for (std::size_t n = 0; n < order_.size() && !finished_; ++n) {
+      if ((++expanded_ & 0xffff) == 0) check_bounds(expanded_);
+      if (n + 8 < order_.size()) store_.prefetch(order_[n + 8].state);
+      expand(order_[n].state, at_end);
+    }
   }
 
   /// False when the search has ended.
-  bool take(StateStore::Index from, System::State next, unsigned agent, const System::Steps& steps) {
+  bool take(StateStore::Index from, unsigned agent, std::span<const System::Step> steps) {
     for (std::size_t ordinal = 0; ordinal < steps.size(); ++ordinal) {
       const System::Step& step = steps[ordinal];
       ++result_.transitions;
-      next.env = step.env;
-      if (agent != Choice::environment) next.locals[agent] = step.local;
       if (step.violates) {
         violation_at(from);
         result_.path.emplace_back(agent, ordinal);
         return false;
       }
-      store_.insert(next, from, {agent, ordinal});
+      store_.reach(from, {agent, ordinal}, step.env, step.local);
     }
     return true;
   }
 
-  void expand(StateStore::Index i, const std::function<void(const System::State&)>& at_end) {
+  void expand(StateStore::Index i, const AtEnd& at_end) {
     const System::State s = store_[i];
     const std::uint64_t before = result_.transitions;
     for (unsigned cpu = 0; cpu < system_.cpu_count(); ++cpu)
-      if (!take(i, s, cpu, steps(s, cpu))) return;
-    if (!take(i, s, Choice::environment, steps(s, Choice::environment))) return;
+      if (!take(i, cpu, steps(s, cpu))) return;
+    if (!take(i, Choice::environment, steps(s, Choice::environment))) return;
     if (result_.transitions != before) return;
     ++result_.end_states;
     if (at_end) at_end(s);
@@ -130,6 +141,9 @@ class Search {
 
   System& system_;
   const SearchOptions& options_;
+  std::vector<Place> order_;
+  std::vector<Place> spare_;
+  std::uint64_t expanded_ = 0;
   StateStore store_;
   StepCache cache_;
   SearchResult result_;

@@ -13,51 +13,65 @@ std::uint64_t StateStore::hash(const Packed& p) {
   return h ^ h >> 29;
 }
 
-std::uint16_t StateStore::anchor(unsigned cpu, model::System::Local local) {
+std::uint16_t StateStore::new_anchor(unsigned cpu, Local local) {
   auto& known = anchors_[cpu];
   if (known.size() <= local) known.resize(local + 1 + local / 2, 0);
-  if (known[local] == 0) {
-    if (locals_[cpu].size() >= 0xffff) throw std::length_error("more than 65535 states of one procedure");
-    locals_[cpu].push_back(local);
-    known[local] = static_cast<std::uint32_t>(locals_[cpu].size());
-  }
+  if (locals_[cpu].size() >= 0xffff) throw std::length_error("more than 65535 states of one procedure");
+  locals_[cpu].push_back(local);
+  known[local] = static_cast<std::uint32_t>(locals_[cpu].size());
   return static_cast<std::uint16_t>(known[local] - 1);
 }
 
 StateStore::State StateStore::operator[](Index i) const {
-  State s{states_[i].env, {}};
-  for (unsigned cpu = 0; cpu < locals_.size(); ++cpu) s.locals[cpu] = locals_[cpu][states_[i].locals[cpu]];
+  const Packed& p = states_[i];
+  State s{p.env, {}};
+  for (unsigned cpu = 0; cpu < locals_.size(); ++cpu) s.locals[cpu] = locals_[cpu][p.locals[cpu]];
   return s;
 }
 
 void StateStore::grow() {
-  std::vector<Index> slots(slots_.size() * 2, 0);
+  const std::size_t size = slots_.size() * 2;
+  slots_ = {};  // before the larger one is there: both need not be
+  slots_.resize(size, 0);
   for (Index i = 0; i < states_.size(); ++i) {
-    std::size_t at = hash(states_[i]) & (slots.size() - 1);
-    while (slots[at] != 0) at = (at + 1) & (slots.size() - 1);
-    slots[at] = i + 1;
+    const std::uint64_t h = hash(states_[i]);
+    std::size_t at = h & mask();
+    while (slots_[at] != 0) at = (at + 1) & mask();
+    slots_[at] = tag(h) | (i + 1);
   }
-  slots_ = std::move(slots);
 }
 
-bool StateStore::insert(const State& s, Index parent, Choice choice) {
+void StateStore::insert(const Reached& r) {
+  if (states_.size() * 4 >= slots_.size() * 3) grow();
+  const std::uint32_t wanted = tag(r.hash);
+  std::size_t at = r.hash & mask();
+  for (; slots_[at] != 0; at = (at + 1) & mask())
+    if ((slots_[at] & ~mask()) == wanted && states_[(slots_[at] & mask()) - 1] == r.state) return;
+  if (states_.size() >= 0xfffffffeu) throw std::length_error("more than 2^32 states");
+  states_.push_back(r.state);
+  parents_.push_back(r.from);
+  choices_.push_back(r.by);
+  slots_[at] = wanted | static_cast<std::uint32_t>(states_.size());
+}
+
+void StateStore::insert(const State& s) {
   Packed p{s.env, {}};
   for (unsigned cpu = 0; cpu < locals_.size(); ++cpu) p.locals[cpu] = anchor(cpu, s.locals[cpu]);
-  if (states_.size() * 4 >= slots_.size() * 3) grow();
-  std::size_t at = hash(p) & (slots_.size() - 1);
-  for (; slots_[at] != 0; at = (at + 1) & (slots_.size() - 1))
-    if (states_[slots_[at] - 1] == p) return false;
-  if (states_.size() >= 0xfffffffeu) throw std::length_error("more than 2^32 states");
-  states_.push_back(p);
-  parents_.push_back(parent);
-  choices_.push_back(choice);
-  slots_[at] = static_cast<Index>(states_.size());
-  return true;
+  insert(Reached{p, 0, {}, hash(p)});
+}
+
+void StateStore::settle() {
+  for (std::size_t i = 0; i < reached_count_; ++i) {
+    const std::uint32_t slot = slots_[reached_[i].hash & mask()];
+    if ((slot & ~mask()) == tag(reached_[i].hash) && slot != 0)
+      __builtin_prefetch(&states_[(slot & mask()) - 1]);
+  }
+  for (std::size_t i = 0; i < reached_count_; ++i) insert(reached_[i]);
+  reached_count_ = 0;
 }
 
 std::size_t StateStore::bytes() const {
-  return states_.capacity() * sizeof(Packed) + parents_.capacity() * sizeof(Index) +
-         choices_.capacity() * sizeof(Choice) + slots_.capacity() * sizeof(Index);
+  return states_.bytes() + parents_.bytes() + choices_.bytes() + slots_.capacity() * sizeof(slots_[0]);
 }
 
 }  // namespace shootdown::explore

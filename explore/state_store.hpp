@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "explore/chunks.hpp"
 #include "machine/model/system.hpp"
 
 namespace shootdown::explore {
@@ -29,6 +30,7 @@ struct Choice {
 class StateStore {
  public:
   using State = model::System::State;
+  using Local = model::System::Local;
   using Index = std::uint32_t;
 
   explicit StateStore(unsigned cpu_count) : anchors_(cpu_count), locals_(cpu_count) {}
@@ -37,9 +39,26 @@ class StateStore {
   State operator[](Index i) const;
   Index parent(Index i) const { return parents_[i]; }
   Choice choice(Index i) const { return choices_[i]; }
+  model::Env env(Index i) const { return states_[i].env; }
+  Index end() const { return static_cast<Index>(states_.size()); }
+  void prefetch(Index i) const { __builtin_prefetch(&states_[i]); }
 
-  /// Adds a state unless it is known; true when it is new. Throws std::length_error when the packing is full.
-  bool insert(const State& s, Index parent, Choice choice);
+  /// Adds the first state of all.
+  void insert(const State& s);
+  /// A step has led from one state to another: to this environment, and to this state of the CPU that made it.
+  /// Successors join the store in the order in which they were reached, a little later: memory answers in the
+  /// meantime. Throws std::length_error when the packing is full.
+  void reach(Index from, Choice by, model::Env env, Local local) {
+    if (reached_count_ == reached_.size()) settle();
+    Reached& r = reached_[reached_count_++];
+    r = {states_[from], from, by, 0};
+    r.state.env = env;
+    if (by.agent() != Choice::environment) r.state.locals[by.agent()] = anchor(by.agent(), local);
+    r.hash = hash(r.state);
+    __builtin_prefetch(&slots_[r.hash & mask()]);
+  }
+  /// Every state that was reached is in the store.
+  void settle();
   std::size_t bytes() const;
 
  private:
@@ -49,18 +68,37 @@ class StateStore {
     friend bool operator==(const Packed&, const Packed&) = default;
   };
   static_assert(sizeof(Packed) == 12);
+  struct Reached {
+    Packed state;
+    Index from;
+    Choice by;
+    std::uint64_t hash;
+  };
 
   static std::uint64_t hash(const Packed& p);
-  std::uint16_t anchor(unsigned cpu, model::System::Local local);
+  std::uint16_t anchor(unsigned cpu, Local local) {
+    const auto& known = anchors_[cpu];
+    if (local < known.size() && known[local] != 0) return static_cast<std::uint16_t>(known[local] - 1);
+    return new_anchor(cpu, local);
+  }
+  std::uint16_t new_anchor(unsigned cpu, Local local);
+  void insert(const Reached& r);
   void grow();
 
-  std::vector<Packed> states_;
-  std::vector<Index> parents_;
-  std::vector<Choice> choices_;
-  std::vector<Index> slots_ = std::vector<Index>(1024, 0);  ///< position + 1
+  /// A slot is a position + 1 in as many low bits as there are slots, and bits of the hash above: most states
+  /// that are not the one looked for are told by those.
+  std::uint32_t mask() const { return static_cast<std::uint32_t>(slots_.size() - 1); }
+  std::uint32_t tag(std::uint64_t hash) const { return static_cast<std::uint32_t>(hash >> 32) & ~mask(); }
+
+  Chunks<Packed> states_;
+  Chunks<Index> parents_;
+  Chunks<Choice> choices_;
+  std::vector<std::uint32_t> slots_ = std::vector<std::uint32_t>(1024, 0);
+  std::array<Reached, 128> reached_;
+  std::size_t reached_count_ = 0;
   /// States of one procedure that the search stops at are few among all: they get small numbers.
-  std::vector<std::vector<std::uint32_t>> anchors_;        ///< local -> anchor + 1
-  std::vector<std::vector<model::System::Local>> locals_;  ///< anchor -> local
+  std::vector<std::vector<std::uint32_t>> anchors_;  ///< local -> anchor + 1
+  std::vector<std::vector<Local>> locals_;           ///< anchor -> local
 };
 
 }  // namespace shootdown::explore

@@ -58,7 +58,14 @@ Entry* Shadow::find(const Place& place, PhysAddr slot, Descriptor value) {
   return it != entries.end() && it->same_value(probe) ? &*it : nullptr;
 }
 
+void Shadow::clear() {
+  changed_ = true;
+  for (Entries& e : levels_) e.clear();
+  issuers_ = 0;
+}
+
 void Shadow::insert(Entry e) {
+  changed_ = true;
   for (const Doom& d : e.dooms) issuers_ |= CpuSet::one(d.issuer).bits;
   issuers_ |= e.unsynchronised.bits;
   Entries& entries = at(e.place.level);
@@ -87,6 +94,7 @@ void Shadow::make_current(const Place& place, PhysAddr slot, Descriptor value) {
 void Shadow::store_linked(const TableMemory& memory, const Place& place, PhysAddr slot, Descriptor old,
                           Descriptor now) {
   if (old == now) return;
+  changed_ = true;
   make_stale(place, slot, old, cpus_);
   if (old.is_table(place.level))
     for_each_below(regime_, memory, table_of(regime_, place, old), place.asid,
@@ -98,6 +106,7 @@ void Shadow::store_linked(const TableMemory& memory, const Place& place, PhysAdd
 }
 
 void Shadow::store_unlinked(const TableMemory& memory, PhysAddr slot, Descriptor now) {
+  changed_ = true;
   const PhysAddr page = slot.align_down(regime_.page_size());
   std::vector<Entry> born;
   for_each_stale_table(memory, [&](const TableAt& t, CpuSet holders, const Entry& through) {
@@ -180,6 +189,7 @@ void Shadow::doom(Entry& e, unsigned cpu, const vmsa::Tlbi& op, CpuSet cpus) {
 
 void Shadow::tlbi(const TableMemory& memory, PhysAddr root, unsigned cpu, const vmsa::Tlbi& op,
                   const Report& report) {
+  changed_ = true;
   const CpuSet scope = op.op.broadcast ? cpus_ : CpuSet::one(cpu);
   const std::vector<Kept> kept = kept_tables(cpu, op);
   auto is_on_walk = [&](const TableAt& from, const Entry& e) {
@@ -225,6 +235,7 @@ void Shadow::drop_unheld() {
 
 void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
   if (!CpuSet{issuers_}.contains(cpu) || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
+  changed_ = true;
   const CpuSet self = CpuSet::one(cpu);
   for (Entries& entries : levels_) {
     for (Entry& e : entries) {
@@ -246,6 +257,7 @@ void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
 
 void Shadow::isb(unsigned cpu) {
   if (!CpuSet{issuers_}.contains(cpu)) return;
+  changed_ = true;
   const CpuSet self = CpuSet::one(cpu);
   for (Entries& entries : levels_) {
     for (Entry& e : entries) {

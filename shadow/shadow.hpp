@@ -77,6 +77,11 @@ class Shadow {
 
   /// Rebuilds a shadow from entries (in the order of `for_each`).
   void insert(Entry e);
+  void clear();
+
+  /// False only when nothing has changed since `mark_unchanged`.
+  bool changed() const { return changed_; }
+  void mark_unchanged() { changed_ = false; }
 
  private:
   using Entries = std::vector<Entry>;
@@ -104,6 +109,7 @@ class Shadow {
   CpuSet cpus_;
   std::array<Entries, 5> levels_;  ///< by level, sorted by (place, slot, value)
   std::uint64_t issuers_ = 0;      ///< CPUs that may have outstanding operations or a missing ISB
+  bool changed_ = false;
 };
 
 }  // namespace shootdown::shadow

@@ -4,6 +4,8 @@
 namespace shootdown::model {
 namespace {
 
+static_assert(sizeof(Memory::Word) == 2 * sizeof(std::uint64_t));  // encoded and decoded by copying
+
 /// Takes words in the order they were appended.
 class Reader {
  public:
@@ -16,15 +18,12 @@ class Reader {
   std::size_t position_ = 0;
 };
 
-Words encode_memory(const Memory& memory) {
-  Words out;
-  out.reserve(memory.words().size() * 2);
-  for (const Memory::Word& w : memory.words()) out.insert(out.end(), {w.address, w.value});
-  return out;
+void encode_memory(const Memory& memory, Words& out) {
+  const auto* first = reinterpret_cast<const std::uint64_t*>(memory.words().data());
+  out.assign(first, first + memory.words().size() * 2);
 }
 
-Words encode_shadow(const shadow::Shadow& s) {
-  Words out;
+void encode_shadow(const shadow::Shadow& s, Words& out) {
   s.for_each([&](const shadow::Entry& e) {
     out.push_back(e.place.va.value);
     out.push_back(e.slot.value);
@@ -34,21 +33,20 @@ Words encode_shadow(const shadow::Shadow& s) {
     for (const shadow::Doom& d : e.dooms)
       out.push_back(d.issuer | (d.broadcast ? 1u : 0u) << 8 | d.cpus.bits << 16);
   });
-  return out;
 }
 
-Words encode_queues(const World& w, unsigned cpus) {
-  Words out;
+unsigned cpu_count(const World& w) { return static_cast<unsigned>(std::popcount(w.shadow.cpus().bits)); }
+
+void encode_queues(const World& w, Words& out) {
+  const unsigned cpus = cpu_count(w);
   for (unsigned c = 0; c < cpus; ++c) {
     out.push_back(w.buffers[c].size() | std::uint64_t{w.deferred[c].size()} << 32);
     for (const BufferedStore& s : w.buffers[c]) out.insert(out.end(), {s.slot.value, s.value.bits});
     out.insert(out.end(), w.deferred[c].begin(), w.deferred[c].end());
   }
-  return out;
 }
 
-Words encode_owners(const World& w) {
-  Words out;
+void encode_owners(const World& w, Words& out) {
   for (const LockState& l : w.locks) out.push_back(l.exclusive | std::uint64_t{l.shared} << 8);
   out.push_back(w.memblock.size());
   for (PhysRange r : w.memblock) out.insert(out.end(), {r.start.value, r.end.value});
@@ -64,10 +62,14 @@ Words encode_owners(const World& w) {
       word = 0;
     }
   }
-  return out;
+}
+
+void decode_memory(std::span<const std::uint64_t> words, Memory& memory) {
+  memory.assign({reinterpret_cast<const Memory::Word*>(words.data()), words.size() / 2});
 }
 
 void decode_shadow(std::span<const std::uint64_t> words, shadow::Shadow& s) {
+  s.clear();
   for (Reader in(words); !in.done();) {
     shadow::Entry e;
     e.place.va = VirtAddr(in.next());
@@ -90,6 +92,8 @@ void decode_queues(std::span<const std::uint64_t> words, World& w) {
   Reader in(words);
   for (unsigned c = 0; !in.done(); ++c) {
     const std::uint64_t sizes = in.next();
+    w.buffers[c].clear();
+    w.deferred[c].clear();
     for (std::uint64_t n = sizes & 0xffffffff; n > 0; --n) {
       const PhysAddr slot(in.next());
       w.buffers[c].push_back({slot, Descriptor{in.next()}});
@@ -104,6 +108,7 @@ void decode_owners(std::span<const std::uint64_t> words, World& w) {
     const std::uint64_t packed = in.next();
     l = {static_cast<std::uint8_t>(packed), static_cast<std::uint8_t>(packed >> 8)};
   }
+  w.memblock.clear();
   for (std::uint64_t n = in.next(); n > 0; --n) {
     const PhysAddr start(in.next());
     w.memblock.push_back({start, PhysAddr(in.next())});
@@ -122,29 +127,23 @@ void decode_owners(std::span<const std::uint64_t> words, World& w) {
 
 }  // namespace
 
-EncodedWorld encode_world(const World& w) {
-  const auto cpus = static_cast<unsigned>(std::popcount(w.shadow.cpus().bits));
-  return {encode_memory(w.memory), encode_shadow(w.shadow), encode_queues(w, cpus), encode_owners(w)};
+void encode(Part part, const World& w, Words& out) {
+  out.clear();
+  switch (part) {
+    case Part::memory: return encode_memory(w.memory, out);
+    case Part::shadow: return encode_shadow(w.shadow, out);
+    case Part::queues: return encode_queues(w, out);
+    case Part::owners: return encode_owners(w, out);
+  }
 }
 
-World decode_world(const EncodedView& e, const World& like) {
-  const auto& regime = like.shadow.regime();
-  World w{Memory(regime.page_shift),
-          shadow::Shadow(regime, static_cast<unsigned>(std::popcount(like.shadow.cpus().bits))),
-          {},
-          {},
-          like.pages,
-          {},
-          {}};
-  w.memory.words().reserve(e.memory.size() / 2);
-  for (Reader in(e.memory); !in.done();) {
-    const std::uint64_t address = in.next();
-    w.memory.words().push_back({address, in.next()});
+void decode(Part part, std::span<const std::uint64_t> words, World& w) {
+  switch (part) {
+    case Part::memory: return decode_memory(words, w.memory);
+    case Part::shadow: return decode_shadow(words, w.shadow);
+    case Part::queues: return decode_queues(words, w);
+    case Part::owners: return decode_owners(words, w);
   }
-  decode_shadow(e.shadow, w.shadow);
-  decode_queues(e.queues, w);
-  decode_owners(e.owners, w);
-  return w;
 }
 
 }  // namespace shootdown::model

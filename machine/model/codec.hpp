@@ -11,23 +11,14 @@ namespace shootdown::model {
 
 using Words = std::vector<std::uint64_t>;
 
-/// Memory, shadow, queues (write buffers, deferred lists), owners (pages, locks, memblock).
-struct EncodedWorld {
-  Words memory;
-  Words shadow;
-  Words queues;
-  Words owners;
-};
+/// Queues are write buffers and deferred lists; owners are pages, locks and memblock.
+enum class Part : std::uint8_t { memory, shadow, queues, owners };
+inline constexpr std::array<Part, 4> parts{Part::memory, Part::shadow, Part::queues, Part::owners};
 
-EncodedWorld encode_world(const World& w);
+/// Replaces `out` by one part as words.
+void encode(Part part, const World& w, Words& out);
 
-/// `like` gives what never changes: the set of pages, the regime, the number of CPUs.
-struct EncodedView {
-  std::span<const std::uint64_t> memory;
-  std::span<const std::uint64_t> shadow;
-  std::span<const std::uint64_t> queues;
-  std::span<const std::uint64_t> owners;
-};
-World decode_world(const EncodedView& e, const World& like);
+/// Replaces one part of a world by what it was. The set of pages, the regime and the number of CPUs stay.
+void decode(Part part, std::span<const std::uint64_t> words, World& w);
 
 }  // namespace shootdown::model

@@ -23,13 +23,12 @@ class Interner {
     if (ids_.size() * 2 > slots_.size()) grow();
     const std::uint64_t hash = hash_words(words);
     const std::size_t slot = slot_of(words, hash);
-    if (slots_[slot] != 0) return slots_[slot] - 1;
+    if (slots_[slot] != 0) return (slots_[slot] & mask()) - 1;
     if (ids_.size() >= unknown - 1) throw std::length_error("interner: more than 2^32 values");
     const auto id = static_cast<std::uint32_t>(ids_.size());
-    ids_.push_back(
-        {arena_.size(), static_cast<std::uint32_t>(words.size()), static_cast<std::uint32_t>(hash >> 32)});
+    ids_.push_back({arena_.size(), static_cast<std::uint32_t>(words.size())});
     arena_.insert(arena_.end(), words.begin(), words.end());
-    slots_[slot] = id + 1;
+    slots_[slot] = tag(hash) | (id + 1);
     return id;
   }
   /// The identifier of a known sequence, or `unknown`.
@@ -48,18 +47,15 @@ class Interner {
 
  private:
   struct Record {
-    std::uint64_t offset;
-    std::uint32_t length;
-    std::uint32_t hash;
+    std::uint64_t offset : 40;
+    std::uint64_t length : 24;
   };
 
   /// Where a sequence is, or where it would go.
   std::size_t slot_of(std::span<const Word> words, std::uint64_t hash) const {
-    std::size_t i = hash & (slots_.size() - 1);
-    for (; slots_[i] != 0; i = (i + 1) & (slots_.size() - 1)) {
-      const std::uint32_t id = slots_[i] - 1;
-      if (ids_[id].hash == static_cast<std::uint32_t>(hash >> 32) && equal((*this)[id], words)) break;
-    }
+    std::size_t i = hash & mask();
+    for (; slots_[i] != 0; i = (i + 1) & mask())
+      if ((slots_[i] & ~mask()) == tag(hash) && equal((*this)[(slots_[i] & mask()) - 1], words)) break;
     return i;
   }
   static bool equal(std::span<const Word> a, std::span<const Word> b) {
@@ -68,15 +64,19 @@ class Interner {
   void grow() {
     slots_.assign(slots_.size() * 2, 0);
     for (std::uint32_t id = 0; id < ids_.size(); ++id) {
-      std::size_t i = hash_words((*this)[id]) & (slots_.size() - 1);
-      while (slots_[i] != 0) i = (i + 1) & (slots_.size() - 1);
-      slots_[i] = id + 1;
+      const std::uint64_t hash = hash_words((*this)[id]);
+      std::size_t i = hash & mask();
+      while (slots_[i] != 0) i = (i + 1) & mask();
+      slots_[i] = tag(hash) | (id + 1);
     }
   }
+  /// A slot is an identifier + 1 in as many low bits as there are slots, and bits of the hash above.
+  std::uint32_t mask() const { return static_cast<std::uint32_t>(slots_.size() - 1); }
+  std::uint32_t tag(std::uint64_t hash) const { return static_cast<std::uint32_t>(hash >> 32) & ~mask(); }
 
   std::vector<Word> arena_;
   std::vector<Record> ids_;
-  std::vector<std::uint32_t> slots_ = std::vector<std::uint32_t>(64, 0);  ///< id + 1, 0 when free
+  std::vector<std::uint32_t> slots_ = std::vector<std::uint32_t>(64, 0);  ///< 0 when free
 };
 
 }  // namespace shootdown::model

@@ -4,8 +4,9 @@
 #pragma once
 
 #include <functional>
-#include <unordered_map>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "machine/model/interner.hpp"
 #include "machine/model/model_machine.hpp"
@@ -84,7 +85,7 @@ class Procedure {
   Setting setting_;
   Interner identities_;
   std::vector<State> states_;
-  std::unordered_map<Key, Local, KeyHash> memo_;
+  boost::unordered_flat_map<Key, Local, KeyHash> memo_;
   Local start_ = 0;
 
   bool keep_logs_ = false;

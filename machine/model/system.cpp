@@ -1,41 +1,47 @@
 // SPDX-License-Identifier: MIT
 #include "machine/model/system.hpp"
 
-#include "machine/model/codec.hpp"
+#include <algorithm>
+
 #include "machine/model/stepper.hpp"
 
 namespace shootdown::model {
 namespace {
 
 /// Drops what this judge does not look for.
-std::optional<Violation> judged(std::optional<Violation> v, Judge judge, const Op& op) {
+std::optional<Violation> judged(std::optional<Violation>&& v, Judge judge, const Op& op) {
   const bool counts = judge == Judge::everything || (judge == Judge::hardware_update && v && v->hardware) ||
                       (judge == Judge::reuse && op.kind == OpKind::take_released);
-  return counts ? v : std::nullopt;
+  return counts ? std::move(v) : std::nullopt;
 }
 
-/// Performs one operation after another, keeping the events and the first violation.
+/// Performs one operation after another. Events are kept only when somebody wants an explanation.
 class Actor {
  public:
-  Actor(const Setup& setup, World& world, bool explain) : setup_(setup), world_(world), explain_(explain) {}
+  Actor(const Setup& setup, World& world, Judge judge, bool explain)
+      : setup_(setup), world_(world), judge_(judge), explain_(explain) {}
 
-  template <typename Act>
-  void act(Event event, Judge judge, Act&& perform) {
-    Stepper stepper(setup_, world_, explain_ ? &event : nullptr);
-    auto v = judged(perform(stepper), judge, event.op);
-    if (explain_) {
-      event.violation = v;
-      events.push_back(std::move(event));
+  template <typename Describe, typename Act>
+  void act(const Op& op, Describe&& describe, Act&& perform) {
+    if (!explain_) {
+      Stepper stepper(setup_, world_);
+      violates |= judged(perform(stepper), judge_, op).has_value();
+      return;
     }
-    if (v && !violation) violation = std::move(v);
+    Event event = describe();
+    Stepper stepper(setup_, world_, &event);
+    event.violation = judged(perform(stepper), judge_, op);
+    violates |= event.violation.has_value();
+    events.push_back(std::move(event));
   }
 
   Events events;
-  std::optional<Violation> violation;
+  bool violates = false;
 
  private:
   const Setup& setup_;
   World& world_;
+  Judge judge_;
   bool explain_;
 };
 
@@ -48,51 +54,82 @@ System::System(Setup setup) : setup_(std::move(setup)) {
     procedures_.emplace_back(setup_.tasks[cpu],
                              Procedure::Setting{cpu, count, setup_.features, setup_.root,
                                                 cpu == 0 && setup_.mutation ? &*setup_.mutation : nullptr});
+  world_ = setup_.world;
+  for (const Part part : parts) {
+    encode(part, world_, scratch_);
+    at_[static_cast<std::size_t>(part)] = interners_[static_cast<std::size_t>(part)].intern(scratch_);
+  }
+  at_env_ = start_ = intern_env();
 }
 
-Env System::encode(const World& world) {
-  const EncodedWorld e = encode_world(world);
-  const std::array<std::uint64_t, 2> parts{
-      memories_.intern(e.memory) | std::uint64_t{shadows_.intern(e.shadow)} << 32,
-      queues_.intern(e.queues) | std::uint64_t{owners_.intern(e.owners)} << 32};
-  return envs_.intern(parts);
+std::array<std::uint32_t, parts.size()> System::parts_of(Env env) const {
+  const auto words = envs_[env];
+  auto low = [](std::uint64_t w) { return static_cast<std::uint32_t>(w); };
+  auto high = [](std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); };
+  return {low(words[0]), high(words[0]), low(words[1]), high(words[1])};
+}
+
+Env System::intern_env() {
+  const std::array<std::uint64_t, 2> words{at_[0] | std::uint64_t{at_[1]} << 32,
+                                           at_[2] | std::uint64_t{at_[3]} << 32};
+  return envs_.intern(words);
+}
+
+Env System::keep() {
+  bool elsewhere = false;
+  for (const Part part : parts) {
+    const auto i = static_cast<std::size_t>(part);
+    // Memory and shadow know when they change; the rest is small enough to be compared.
+    if (part == Part::memory && !world_.memory.changed()) continue;
+    if (part == Part::shadow && !world_.shadow.changed()) continue;
+    encode(part, world_, scratch_);
+    if (std::ranges::equal(interners_[i][at_[i]], scratch_)) continue;
+    at_[i] = interners_[i].intern(scratch_);
+    elsewhere = true;
+  }
+  world_.memory.mark_unchanged();
+  world_.shadow.mark_unchanged();
+  if (elsewhere) at_env_ = intern_env();
+  return at_env_;
 }
 
 const World& System::world(Env env) {
-  if (env != decoded_) {
-    const auto parts = envs_[env];
-    auto low = [](std::uint64_t w) { return static_cast<std::uint32_t>(w); };
-    auto high = [](std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); };
-    world_ = decode_world(
-        {memories_[low(parts[0])], shadows_[high(parts[0])], queues_[low(parts[1])], owners_[high(parts[1])]},
-        setup_.world);
-    decoded_ = env;
+  if (env == at_env_) return world_;
+  const auto wanted = parts_of(env);
+  for (const Part part : parts) {
+    const auto i = static_cast<std::size_t>(part);
+    if (at_[i] != wanted[i]) decode(part, interners_[i][wanted[i]], world_);
   }
+  at_ = wanted;
+  at_env_ = env;
+  world_.memory.mark_unchanged();
+  world_.shadow.mark_unchanged();
   return world_;
 }
 
 System::State System::initial() {
-  State s{encode(setup_.world), {}};
+  State s{start_, {}};
   for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) s.locals[cpu] = procedures_[cpu].start();
   return s;
 }
 
 template <typename Sink>
 void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
-  const World before = world(env);
-  auto step = [&](Event event, auto&& perform) {
-    World next = before;
-    Actor actor(setup_, next, explain);
-    actor.act(std::move(event), judge, perform);
-    sink(Step{encode(next), 0, actor.violation.has_value()}, std::move(actor.events));
+  auto step = [&](auto&& describe, auto&& perform) {
+    world(env);
+    Actor actor(setup_, world_, judge, explain);
+    actor.act(Op{}, describe, perform);
+    sink(Step{keep(), 0, actor.violates}, std::move(actor.events));
   };
-  World probe = before;
-  const Stepper stepper(setup_, probe);
-  for (unsigned cpu = 0; cpu < cpu_count(); ++cpu)
-    for (unsigned index : stepper.drainable(cpu))
-      step({.kind = Event::Kind::drain, .cpu = cpu}, [&](Stepper& s) { return s.drain(cpu, index); });
-  for (const Stepper::FlagUpdate& u : stepper.flag_updates())
-    step({.kind = Event::Kind::hardware_access_flag, .cpu = u.holders.lowest()},
+  for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
+    world(env);
+    for (unsigned index : Stepper(setup_, world_).drainable(cpu))
+      step([&] { return Event{.kind = Event::Kind::drain, .cpu = cpu}; },
+           [&](Stepper& s) { return s.drain(cpu, index); });
+  }
+  world(env);
+  for (const Stepper::FlagUpdate& u : Stepper(setup_, world_).flag_updates())
+    step([&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.holders.lowest()}; },
          [&](Stepper& s) { return s.update_flag(u); });
 }
 
@@ -100,26 +137,26 @@ template <typename Sink>
 void System::each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool explain, Sink&& sink) {
   Procedure& procedure = procedures_[cpu];
   if (is_done(cpu, local)) return;
-  const World before = world(env);
-  World probe = before;
+  world(env);
   const Op first = procedure.pending(local);
-  for (std::uint64_t answer : Stepper(setup_, probe).answers(cpu, first)) {
-    World next = before;
-    Actor actor(setup_, next, explain);
+  for (std::uint64_t answer : Stepper(setup_, world_).answers(cpu, first)) {
+    world(env);
+    Actor actor(setup_, world_, judge, explain);
     Local to = local;
     auto perform = [&](const Op& op, std::uint64_t a) {
-      actor.act({.cpu = cpu, .op = op, .site = explain ? procedure.site(to) : Site{}, .answer = a}, judge,
-                [&](Stepper& s) { return s.perform(cpu, op, a); });
+      actor.act(
+          op, [&] { return Event{.cpu = cpu, .op = op, .site = procedure.site(to), .answer = a}; },
+          [&](Stepper& s) { return s.perform(cpu, op, a); });
       to = procedure.step(to, a);
     };
     perform(first, answer);
-    while (setup_.join_private_steps && !actor.violation) {
+    while (setup_.join_private_steps && !actor.violates) {
       const Op op = procedure.pending(to);
-      const Stepper stepper(setup_, next);
+      const Stepper stepper(setup_, world_);
       if (!stepper.is_private(cpu, op)) break;
       perform(op, stepper.answers(cpu, op).front());
     }
-    sink(Step{encode(next), to, actor.violation.has_value()}, std::move(actor.events));
+    sink(Step{keep(), to, actor.violates}, std::move(actor.events));
   }
 }
 
@@ -164,7 +201,8 @@ std::optional<Violation> System::judge_end(const State& state) {
 }
 
 std::size_t System::bytes() const {
-  std::size_t n = memories_.bytes() + shadows_.bytes() + queues_.bytes() + owners_.bytes() + envs_.bytes();
+  std::size_t n = envs_.bytes();
+  for (const Interner& part : interners_) n += part.bytes();
   for (const Procedure& p : procedures_) n += p.bytes();
   return n;
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/model/codec.hpp"
 #include "machine/model/procedure.hpp"
 #include "machine/model/world.hpp"
 #include "shadow/finding.hpp"
@@ -88,8 +89,8 @@ class System {
   /// Where a step leads. For a step of the environment `local` means nothing.
   struct Step {
     Env env;
-    Local local;
-    bool violates;
+    Local local : 31;
+    Local violates : 1;
   };
   using Steps = std::vector<Step>;
 
@@ -124,17 +125,22 @@ class System {
   template <typename Sink>
   void each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool explain, Sink&& sink);
 
-  Env encode(const World& world);
+  /// Interns `world_` as it is now.
+  Env keep();
+  Env intern_env();
+  /// The identifiers of an environment's parts.
+  std::array<std::uint32_t, parts.size()> parts_of(Env env) const;
 
   Setup setup_;
   std::vector<Procedure> procedures_;
-  Interner memories_;
-  Interner shadows_;
-  Interner queues_;
-  Interner owners_;
+  std::array<Interner, parts.size()> interners_;
   Interner envs_;
-  Env decoded_ = ~Env{0};  ///< which world `world_` is
+  Env start_ = 0;
+  /// One world that follows the search: going to another environment decodes the parts that differ.
   World world_;
+  Env at_env_ = 0;                                ///< which environment `world_` is
+  std::array<std::uint32_t, parts.size()> at_{};  ///< and its parts
+  Words scratch_;
 };
 
 }  // namespace shootdown::model

@@ -20,6 +20,7 @@ Descriptor Memory::read(PhysAddr slot) const {
 void Memory::write(PhysAddr slot, Descriptor d) {
   auto it = std::lower_bound(words_.begin(), words_.end(), slot.value, Before{});
   const bool present = it != words_.end() && it->address == slot.value;
+  changed_ = true;
   if (present && d.none()) {
     words_.erase(it);
   } else if (present) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "machine/model/op.hpp"
@@ -33,11 +34,20 @@ class Memory final : public shadow::TableMemory {
   std::vector<PhysAddr> words_in(PhysAddr page) const;
 
   const std::vector<Word>& words() const { return words_; }
-  std::vector<Word>& words() { return words_; }
+  /// Replaces everything; sorted by address.
+  void assign(std::span<const Word> words) {
+    words_.assign(words.begin(), words.end());
+    changed_ = true;
+  }
+
+  /// Has anything been written since `mark_unchanged`?
+  bool changed() const { return changed_; }
+  void mark_unchanged() { changed_ = false; }
 
  private:
   std::vector<Word> words_;  ///< sorted by address
   unsigned page_shift_;
+  bool changed_ = false;
 };
 
 /// Who a page belongs to.
