@@ -91,8 +91,8 @@ std::uint16_t Judge::asid_now(const Cpu& c) const {
   return asid_of(asid_is_in_ttbr1(c.tcr) ? c.ttbr1 : c.ttbr0);
 }
 
-/// The kernel half is everybody's. A user's translations are held by CPUs that ran with its root at most.
-CpuSet Judge::possible_holders(const Context& c) const { return c.kernel ? online_ : c.users & online_; }
+/// Translations are held by CPUs that ran with their root at most, and have not flushed everything since.
+CpuSet Judge::possible_holders(const Context& c) const { return c.users & online_; }
 
 void Judge::system_register(const Event& e) {
   Cpu& c = cpus_[e.cpu];
@@ -201,8 +201,9 @@ void Judge::dsb(const Event& e) {
   if (flushed.empty()) return;
   c.flushes_all_here = false;
   if (promise.broadcast) c.flushes_all = false;
-  tables_.flushed(flushed,
-                  [&](const Context& x, unsigned cpu) { return root_of(cpus_[cpu].ttbr0) == x.root; });
+  tables_.flushed(flushed, [&](const Context& x, unsigned cpu) {
+    return root_of(x.kernel ? cpus_[cpu].ttbr1 : cpus_[cpu].ttbr0) == x.root;
+  });
 }
 
 bool Judge::group_is_valid(const StaleEntry& entry) {

@@ -83,7 +83,6 @@ void Tables::use_root(const vmsa::Regime& regime, const Context& context, unsign
 
 void Tables::flushed(shadow::CpuSet cpus, const std::function<bool(const Context&, unsigned cpu)>& runs_on) {
   for (auto& [root, context] : contexts_) {
-    if (context.kernel) continue;
     for (unsigned cpu = 0; cpu < 64; ++cpu)
       if (cpus.contains(cpu) && context.users.contains(cpu) && !runs_on(context, cpu))
         context.users = context.users - shadow::CpuSet::one(cpu);

@@ -95,11 +95,6 @@ void TableMap::stored(std::uint64_t pa, unsigned bytes, unsigned cpu, std::uint3
     if (ram_.contains(slot)) record_slot(slot, ram_.word(slot), cpu, stack);
 }
 
-void TableMap::zeroing(std::uint64_t pa, unsigned bytes, unsigned cpu, std::uint32_t stack) {
-  for (std::uint64_t slot = pa; slot < pa + bytes; slot += sizeof(Descriptor))
-    if (ram_.contains(slot) && ram_.word(slot) != 0) record_slot(slot, 0, cpu, stack);
-}
-
 void TableMap::released(std::uint64_t pa, std::uint64_t bytes) {
   if (kinds_.empty() || !ram_.contains(pa)) return;
   const std::uint64_t first = (pa - ram_.start()) >> page_shift_;

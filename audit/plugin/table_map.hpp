@@ -26,8 +26,6 @@ class TableMap {
   }
   /// Memory at [pa, pa + bytes) was written: records each slot of a table in it.
   void stored(std::uint64_t pa, unsigned bytes, unsigned cpu, std::uint32_t stack);
-  /// DC ZVA is about to zero [pa, pa + bytes).
-  void zeroing(std::uint64_t pa, unsigned bytes, unsigned cpu, std::uint32_t stack);
   /// The memory is given back: no table any more.
   void released(std::uint64_t pa, std::uint64_t bytes);
 

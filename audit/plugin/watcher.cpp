@@ -5,13 +5,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace shootdown::audit::plugin {
 namespace {
 
 constexpr unsigned link_register = 30;
 constexpr unsigned frame_register = 29;
-constexpr unsigned dc_zva_bytes = 64;
 constexpr unsigned batch_first_offset = 8;
 constexpr unsigned batch_count_max = 31;
 
@@ -139,6 +139,7 @@ void Watcher::put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack
 void Watcher::executed(unsigned cpu, const Site& site) {
   const std::lock_guard lock(mutex_);
   const Instruction& i = site.instruction;
+  if (i.action != Action::zero_block) record_zeroed(cpu);
   auto operand = [&] { return i.rt == 31 ? 0 : read_register(cpu, i.rt); };
   switch (i.action) {
     case Action::tlbi: put(cpu, EventKind::tlbi, i.op, stack_at(cpu, site.pc), operand(), 0); break;
@@ -209,11 +210,28 @@ void Watcher::system_register(unsigned cpu, const Site& site, std::uint64_t valu
   }
 }
 
+// How many bytes a DC ZVA zeroes, only the CPU knows (DCZID_EL0), and it has not done so yet. Its page is recorded
+// as it is once this CPU does something else; a table that is in use is never cleared so.
 void Watcher::zero_block(unsigned cpu, const Site& site, std::uint64_t va) {
-  if (va >> 63 == 0 || cpus_[cpu].ttbr1 == 0) return;
-  va &= ~std::uint64_t{dc_zva_bytes - 1};
-  const auto pa = translate(ram_, kernel_tables(cpu), va);
-  if (pa && tables_.may_hold_table(*pa)) tables_.zeroing(*pa, dc_zva_bytes, cpu, stack_at(cpu, site.pc));
+  if (cpus_[cpu].ttbr1 == 0) return;
+  std::optional<std::uint64_t> pa;
+  if (va >> 63 != 0) {
+    pa = translate(ram_, kernel_tables(cpu), va);
+  } else if (site.pc >> 63 == 0) {
+    pa = va;  // code under the identity map; any other kernel code clears a user's memory there
+  }
+  const std::uint64_t page = pa ? *pa & ~(regime_of(cpus_[cpu].tcr, true).page_size() - 1) : 0;
+  if (page != cpus_[cpu].zeroed_page) record_zeroed(cpu);
+  if (page == 0 || !tables_.may_hold_table(page)) return;
+  cpus_[cpu].zeroed_page = page;
+  cpus_[cpu].zeroed_by = stack_at(cpu, site.pc);
+}
+
+void Watcher::record_zeroed(unsigned cpu) {
+  Cpu& c = cpus_[cpu];
+  if (c.zeroed_page == 0) return;
+  const auto bytes = static_cast<unsigned>(regime_of(c.tcr, true).page_size());
+  tables_.stored(std::exchange(c.zeroed_page, 0), bytes, cpu, c.zeroed_by);
 }
 
 void Watcher::free_pages(unsigned cpu, const Site& site, std::uint64_t struct_page, unsigned order,
@@ -271,6 +289,7 @@ void Watcher::stored(unsigned cpu, qemu_plugin_meminfo_t info, std::uint64_t va,
   const std::uint64_t pa = store_address(cpu, info, va);
   if (!tables_.may_hold_table(pa)) return;
   const std::lock_guard lock(mutex_);
+  record_zeroed(cpu);
   tables_.stored(pa, 1u << qemu_plugin_mem_size_shift(info), cpu, stack_at(cpu, pc));
 }
 

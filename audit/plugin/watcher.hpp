@@ -49,6 +49,8 @@ class Watcher {
     std::uint64_t ttbr1 = 0;
     std::uint64_t tcr = 0;
     std::uint64_t task = 0;
+    std::uint64_t zeroed_page = 0;  ///< a table's, written by DC ZVA and not yet recorded
+    std::uint32_t zeroed_by = 0;    ///< stack
   };
 
   bool is_of_interest(std::uint64_t pc, std::uint32_t opcode, Instruction& wanted) const;
@@ -61,6 +63,7 @@ class Watcher {
   void put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack, std::uint64_t a, std::uint64_t b);
   void system_register(unsigned cpu, const Site& site, std::uint64_t value);
   void zero_block(unsigned cpu, const Site& site, std::uint64_t va);
+  void record_zeroed(unsigned cpu);
   void free_pages(unsigned cpu, const Site& site, std::uint64_t struct_page, unsigned order, Release how);
   void free_batch(unsigned cpu, const Site& site, std::uint64_t batch);
   void free_root(unsigned cpu, const Site& site, std::uint64_t root);
