@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The PL011 console and the lines that the host reads: one JSON object each, `{"metal":"<kind>",...}`, written
-// whole. What is in them is decided by the callers; docs of the keys are in machine/metal/lines.hpp.
+// whole. What is in them is decided by the callers; docs of the keys are in machine/metal/guest_log.hpp.
 #pragma once
 
 #include <cstddef>
