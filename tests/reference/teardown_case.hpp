@@ -22,6 +22,7 @@ struct TeardownSetup {
   unsigned loaders = 0;
   unsigned reusers = 0;
   unsigned words = 2;
+  bool declare_live = true;  ///< off: a loader's identity is every fault it has seen, not their number
 };
 
 namespace detail {
@@ -44,11 +45,11 @@ inline std::uint64_t touch(ModelMachine& m, VirtAddr va) {
   return scope.leave(m.load(va).faulted);
 }
 
-inline void load_all(ModelMachine& m, const std::vector<unsigned>& pages) {
+inline void load_all(ModelMachine& m, const TeardownSetup& t) {
   std::uint64_t faults = 0;
-  for (std::uint64_t i = 0; i < pages.size(); ++i) {
-    m.live({i, faults});
-    faults += touch(m, page_va(pages[i]));
+  for (std::uint64_t i = 0; i < t.load_from.size(); ++i) {
+    if (t.declare_live) m.live({i, faults});
+    faults += touch(m, page_va(t.load_from[i]));
   }
 }
 
@@ -99,8 +100,7 @@ inline model::Setup set_up(const TeardownSetup& t) {
                    vmsa::make_leaf(small, vmsa::page_level, page, vmsa::page_kernel));
   }
   setup.tasks.emplace_back([t](ModelMachine& m) { tear_down(m, t); });
-  for (unsigned i = 0; i < t.loaders; ++i)
-    setup.tasks.emplace_back([pages = t.load_from](ModelMachine& m) { load_all(m, pages); });
+  for (unsigned i = 0; i < t.loaders; ++i) setup.tasks.emplace_back([t](ModelMachine& m) { load_all(m, t); });
   for (unsigned i = 0; i < t.reusers; ++i)
     setup.tasks.emplace_back([count = t.words](ModelMachine& m) { reuse(m, count); });
   setup.join_private_steps = false;
