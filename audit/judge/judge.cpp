@@ -109,7 +109,12 @@ void Judge::system_register(const Event& e) {
   if (kernel) stale_.set_regimes(regime, regime_of(c.tcr, false));
 }
 
-void Judge::add_table(const Event& e) { tables_.add(e.a, Level{static_cast<int>(e.op) - 1}); }
+void Judge::add_table(const Event& e) {
+  const Level level{static_cast<int>(e.op) - 1};
+  // What no page size has can only be damage.
+  if (level > vmsa::page_level || vmsa::regime(header_.page_shift, 48).span_shift(level) >= 64) return;
+  tables_.add(e.a, level);
+}
 
 void Judge::store(const Event& e) {
   const auto slot = tables_.slot(e.a);
@@ -171,7 +176,8 @@ void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth)
 }
 
 void Judge::tlbi(const Event& e) {
-  const vmsa::TlbiOp op = vmsa::tlbi_ops[e.op % vmsa::tlbi_ops.size()];
+  if (e.op >= vmsa::tlbi_ops.size()) return;
+  const vmsa::TlbiOp op = vmsa::tlbi_ops[e.op];
   const Cpu& cpu = cpus_[e.cpu];
   const vmsa::Tlbi decoded = vmsa::decode_tlbi(tables_.kernel_regime(), op, e.a);
   // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been
@@ -212,7 +218,7 @@ bool Judge::group_is_valid(const StaleEntry& entry) {
   if (!entry.value.contiguous() || entry.is_table() || count == 1) return false;
   const PhysAddr first = entry.slot.align_down(count * sizeof(Descriptor));
   const auto slot = tables_.slot(first.value);
-  if (!slot || !slot->table->placed) return false;
+  if (!slot || !slot->table->placed || slot->index + count > r.entries_per_table()) return false;
   for (unsigned i = 0; i < count; ++i) {
     const Descriptor member{slot->table->words[slot->index + i]};
     if (member.is_leaf(entry.place.level) && member.contiguous()) return true;

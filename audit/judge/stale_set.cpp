@@ -227,28 +227,38 @@ void StaleSet::isb(unsigned cpu) {
   c.unsynchronised.clear();
 }
 
-void StaleSet::for_each_leaf_into(PhysAddr start, std::uint64_t bytes,
+// A lookup for each page, or a look at all entries: whichever is less.
+void StaleSet::for_each_output_in(PhysAddr start, std::uint64_t bytes, bool tables,
                                   const std::function<void(EntryId, const StaleEntry&)>& fn) const {
-  for (Level level{1}; level <= vmsa::page_level; level = level.next()) {
-    const std::uint64_t span = kernel_.span(level);
+  if (bytes >> kernel_.page_shift > nodes_.size()) {
+    for (std::uint32_t i = 0; i < nodes_.size(); ++i) {
+      const StaleEntry& e = nodes_[i].entry;
+      if (!nodes_[i].live || e.is_table() != tables) continue;
+      const PhysAddr output = vmsa::output_address(regime(e.kernel), e.place.level, e.value);
+      const std::uint64_t span = tables ? kernel_.page_size() : regime(e.kernel).span(e.place.level);
+      if (output < start + bytes && start < output + span) fn({i, nodes_[i].generation}, e);
+    }
+    return;
+  }
+  for (Level level{tables ? -1 : 1}; level < (tables ? vmsa::page_level : vmsa::page_level.next());
+       level = level.next()) {
+    const std::uint64_t span = tables ? kernel_.page_size() : kernel_.span(level);
     for (PhysAddr pa = start.align_down(span); pa < start + bytes; pa += span) {
-      const auto head = by_page_.find(output_key(pa, level, false));
+      const auto head = by_page_.find(output_key(pa, level, tables));
       for (std::uint32_t i = head == by_page_.end() ? none : head->second; i != none; i = nodes_[i].next_page)
         fn({i, nodes_[i].generation}, nodes_[i].entry);
     }
   }
 }
 
+void StaleSet::for_each_leaf_into(PhysAddr start, std::uint64_t bytes,
+                                  const std::function<void(EntryId, const StaleEntry&)>& fn) const {
+  for_each_output_in(start, bytes, false, fn);
+}
+
 void StaleSet::for_each_table_in(PhysAddr start, std::uint64_t bytes,
                                  const std::function<void(EntryId, const StaleEntry&)>& fn) const {
-  const std::uint64_t page = kernel_.page_size();
-  for (PhysAddr pa = start; pa < start + bytes; pa += page) {
-    for (Level level{-1}; level < vmsa::page_level; level = level.next()) {
-      const auto head = by_page_.find(output_key(pa, level, true));
-      for (std::uint32_t i = head == by_page_.end() ? none : head->second; i != none; i = nodes_[i].next_page)
-        fn({i, nodes_[i].generation}, nodes_[i].entry);
-    }
-  }
+  for_each_output_in(start, bytes, true, fn);
 }
 
 void StaleSet::for_each_at(const Place& place, bool kernel, std::uint64_t bytes,

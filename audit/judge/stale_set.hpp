@@ -126,6 +126,8 @@ class StaleSet {
   void visit_range(ByPlace& context, bool kernel, vmsa::VirtRange range,
                    const std::function<void(std::uint32_t)>& fn) const;
   void visit_all(ByPlace& context, const std::function<void(std::uint32_t)>& fn) const;
+  void for_each_output_in(PhysAddr start, std::uint64_t bytes, bool tables,
+                          const std::function<void(EntryId, const StaleEntry&)>& fn) const;
   void drop(std::uint32_t index);
   static void unlink(Index& index, std::uint64_t key, std::uint32_t node, std::vector<Node>& nodes,
                      std::uint32_t Node::*next);

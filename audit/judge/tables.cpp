@@ -40,7 +40,14 @@ void Tables::remove(std::uint64_t address, std::uint64_t bytes,
       std::erase(it->second, address);
     return;
   }
-  for (std::uint64_t page = address; page < address + bytes; page += page_bytes) {
+  std::vector<std::uint64_t> pages;
+  if (bytes >> page_shift_ > by_page_.size()) {
+    for (const auto& [at, table] : by_page_)
+      if (at - address < bytes) pages.push_back(at >> page_shift_ << page_shift_);
+  } else {
+    for (std::uint64_t page = address; page < address + bytes; page += page_bytes) pages.push_back(page);
+  }
+  for (std::uint64_t page : pages) {
     drop(page);
     const auto it = small_roots_.find(page);
     if (it == small_roots_.end()) continue;

@@ -55,7 +55,8 @@ bool Judge::still_mapped(const StaleEntry& entry) {
 }
 
 void Judge::release(const Event& e) {
-  if (e.b == 0 || e.b > header_.ram_bytes * 64) return;
+  // Physical addresses have 52 bits: anything else is damage.
+  if (e.b == 0 || e.a >> 52 != 0 || e.b >> 52 != 0) return;
   const PhysAddr start(e.a);
   struct Found {
     EntryId id;
