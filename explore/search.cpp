@@ -7,7 +7,7 @@
 #include <numeric>
 #include <span>
 
-#include "explore/step_cache.hpp"
+#include "explore/known_steps.hpp"
 
 namespace shootdown::explore {
 namespace {
@@ -43,7 +43,7 @@ class Search {
   using AtEnd = std::function<void(const System::State&)>;
 
   Search(System& system, const System::State& from, const SearchOptions& options)
-      : system_(system), options_(options), store_(system.cpu_count()) {
+      : system_(system), options_(options), store_(system.cpu_count()), steps_(system, options.judge) {
     store_.insert(from);
   }
 
@@ -55,7 +55,7 @@ class Search {
     }
     result_.states = store_.size();
     result_.seconds = seconds();
-    result_.bytes = store_.bytes() + system_.bytes() + cache_.bytes();
+    result_.bytes = store_.bytes() + system_.bytes() + steps_.bytes();
     return std::move(result_);
   }
 
@@ -81,19 +81,6 @@ class Search {
   void violation_at(StateStore::Index i) {
     for (; i != 0; i = store_.parent(i)) result_.path.insert(result_.path.begin(), store_.choice(i));
     finish(Ending::violation);
-  }
-
-  static StepCache::Key key(const System::State& s, unsigned agent) {
-    return {s.env, agent, agent == Choice::environment ? 0 : s.locals[agent]};
-  }
-
-  std::span<const System::Step> steps(const System::State& s, unsigned agent) {
-    return cache_.at(key(s, agent), [&](System::Steps& out) {
-      if (agent == Choice::environment)
-        system_.env_steps(s.env, options_.judge, out);
-      else
-        system_.cpu_steps(s.env, agent, s.locals[agent], options_.judge, out);
-    });
   }
 
   /// All states at one distance from the start, those of one environment together: what was worked out for one is
@@ -128,8 +115,8 @@ class Search {
     const System::State s = store_[i];
     const std::uint64_t before = result_.transitions;
     for (unsigned cpu = 0; cpu < system_.cpu_count(); ++cpu)
-      if (!take(i, cpu, steps(s, cpu))) return;
-    if (!take(i, Choice::environment, steps(s, Choice::environment))) return;
+      if (!take(i, cpu, steps_.of(cpu, s))) return;
+    if (!take(i, Choice::environment, steps_.of(Choice::environment, s))) return;
     if (result_.transitions != before) return;
     ++result_.end_states;
     if (at_end) at_end(s);
@@ -145,7 +132,7 @@ class Search {
   std::vector<Place> spare_;
   std::uint64_t expanded_ = 0;
   StateStore store_;
-  StepCache cache_;
+  KnownSteps steps_;
   SearchResult result_;
   bool finished_ = false;
   Clock::time_point start_ = Clock::now();

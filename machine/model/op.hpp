@@ -44,6 +44,19 @@ enum class OpKind : std::uint8_t {
   done,              ///< the procedure has returned
 };
 
+/// Operations that change nothing that CPUs share, whatever they answer.
+constexpr bool only_asks(OpKind kind) {
+  switch (kind) {
+    case OpKind::read:
+    case OpKind::load:
+    case OpKind::store:
+    case OpKind::pfn_valid:
+    case OpKind::choose:
+    case OpKind::done: return true;
+    default: return false;
+  }
+}
+
 /// Where in the code an operation stands: the functions entered (outermost first) and the line of the call.
 struct Site {
   std::vector<const char*> functions;

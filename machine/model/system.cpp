@@ -143,11 +143,13 @@ void System::each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool
     world(env);
     Actor actor(setup_, world_, judge, explain);
     Local to = local;
+    bool asks = true;
     auto perform = [&](const Op& op, std::uint64_t a) {
       actor.act(
           op, [&] { return Event{.cpu = cpu, .op = op, .site = procedure.site(to), .answer = a}; },
           [&](Stepper& s) { return s.perform(cpu, op, a); });
       to = procedure.step(to, a);
+      asks &= only_asks(op.kind);
     };
     perform(first, answer);
     while (setup_.join_private_steps && !actor.violates) {
@@ -156,7 +158,7 @@ void System::each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool
       if (!stepper.is_private(cpu, op)) break;
       perform(op, stepper.answers(cpu, op).front());
     }
-    sink(Step{keep(), to, actor.violates}, std::move(actor.events));
+    sink(Step{asks ? env : keep(), to, actor.violates}, std::move(actor.events));
   }
 }
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// The steps out of one environment, worked out once for each state of each CPU: what the other CPUs are about to do
+// does not matter to them. States are expanded environment by environment, so one at a time is enough.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "explore/state_store.hpp"
+
+namespace shootdown::explore {
+
+class KnownSteps {
+ public:
+  using Step = model::System::Step;
+  using Steps = model::System::Steps;
+
+  explicit KnownSteps(model::System& system, model::Judge judge)
+      : system_(system), judge_(judge), known_(Choice::environment + 1) {}
+
+  /// The steps of a CPU, or of `Choice::environment`. Valid until the next call.
+  std::span<const Step> of(unsigned agent, const model::System::State& s) {
+    if (s.env != env_) enter(s.env);
+    const model::System::Local local = agent == Choice::environment ? 0 : s.locals[agent];
+    auto& known = known_[agent];
+    if (known.size() <= local) known.resize(local + local / 2 + 1);
+    Known& k = known[local];
+    if (k.visit != visit_) {
+      k = {visit_, static_cast<std::uint32_t>(steps_.size()), 0};
+      if (agent == Choice::environment)
+        system_.env_steps(s.env, judge_, steps_);
+      else
+        system_.cpu_steps(s.env, agent, local, judge_, steps_);
+      k.count = static_cast<std::uint32_t>(steps_.size()) - k.first;
+    }
+    return {steps_.data() + k.first, k.count};
+  }
+
+  std::size_t bytes() const {
+    std::size_t n = steps_.capacity() * sizeof(Step);
+    for (const auto& known : known_) n += known.capacity() * sizeof(Known);
+    return n;
+  }
+
+ private:
+  struct Known {
+    std::uint32_t visit = 0;  ///< of which environment this is known; earlier ones are forgotten
+    std::uint32_t first = 0;
+    std::uint32_t count = 0;
+  };
+
+  void enter(model::Env env) {
+    env_ = env;
+    ++visit_;
+    steps_.clear();
+  }
+
+  model::System& system_;
+  model::Judge judge_;
+  model::Env env_ = ~model::Env{0};
+  std::uint32_t visit_ = 0;
+  std::vector<std::vector<Known>> known_;  ///< by agent and local state
+  Steps steps_;
+};
+
+}  // namespace shootdown::explore
