@@ -3,13 +3,24 @@
 #include "machine/timed/profile_toml.hpp"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+// toml++ 3.3 asserts what its input may break (a key that begins with a dot), and its shared library assumes it: so it
+// is compiled in here, and an assertion of its becomes an exception of ours.
+namespace {
+struct TomlAssertion {};
+[[noreturn]] void toml_assertion_failed() { throw TomlAssertion(); }
+}  // namespace
+#undef TOML_HEADER_ONLY
+#undef TOML_SHARED_LIB
+#define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(expr) ((expr) ? void() : toml_assertion_failed())
+#include <toml++/toml.h>
 
 namespace shootdown::timed {
 
@@ -231,6 +242,8 @@ tl::expected<Profile, ProfileError> parse(std::string_view text, const Context& 
     return read_root(toml::parse(text, in.file), in, depth, below);
   } catch (const toml::parse_error& e) {
     return in.fail(e.source().begin.line, fmt::format("not TOML: {}", e.description()));
+  } catch (const TomlAssertion&) {
+    return in.fail(0u, "not TOML: a key begins with a character that none can begin with");
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Any text is either a profile that keeps its promises (finite values inside their ranges, whole numbers of CPUs) or
 // is refused with one line. The corpus holds the built-in profiles' kinds of content.
+// Links: machine/timed
 #include <cmath>
 #include <cstddef>
 #include <cstdint>

@@ -123,6 +123,11 @@ TEST(ProfileNegative, Shapes) {
   EXPECT_TRUE(error_of("a = [\n").starts_with("my.toml:1: not TOML: ")) << error_of("a = [\n");
 }
 
+TEST(ProfileNegative, WhatTheParserAssertsIsRefused) {
+  EXPECT_EQ(error_of("[.kernel]\n"),
+            "my.toml: not TOML: a key begins with a character that none can begin with");
+}
+
 TEST(ProfileNegative, AWholeProfileSaysEverything) {
   EXPECT_TRUE(error_of("name = \"mine\"\n").starts_with("my.toml: broadcast.base is missing ("));
   EXPECT_EQ(error_of("[barrier]\nisb = { value = 10, unit = \"ns\" }\n"), "my.toml:2: barrier.isb lacks 'range'");
