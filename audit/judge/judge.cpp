@@ -54,6 +54,10 @@ bool Judge::chunk(std::span<const std::uint8_t> bytes) {
 
 void Judge::event(const Event& e) {
   ++event_count_;
+  // Physical addresses have 52 bits: anything else is damage, and sums over it would wrap.
+  const bool is_about_memory = e.kind == EventKind::store || e.kind == EventKind::table ||
+                               e.kind == EventKind::content || e.kind == EventKind::release;
+  if (is_about_memory && e.a >> 52 != 0) return;
   switch (e.kind) {
     case EventKind::store: store(e); break;
     case EventKind::table: add_table(e); break;

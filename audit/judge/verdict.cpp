@@ -55,8 +55,7 @@ bool Judge::still_mapped(const StaleEntry& entry) {
 }
 
 void Judge::release(const Event& e) {
-  // Physical addresses have 52 bits: anything else is damage.
-  if (e.b == 0 || e.a >> 52 != 0 || e.b >> 52 != 0) return;
+  if (e.b == 0 || e.b >> 52 != 0) return;
   const PhysAddr start(e.a);
   struct Found {
     EntryId id;
