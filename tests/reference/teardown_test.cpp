@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The explorer against the hand-written teardown: as many states, as many transitions, as many ends. More states
 // would be over-splitting, fewer would be unsound.
-#include <array>
-#include <set>
-
 #include <gtest/gtest.h>
 
 #include "explore/search.hpp"
@@ -114,32 +111,6 @@ TEST(Teardown, UndeclaredAccumulatorsOverSplit) {
   const double factor = over_split(setup, counts);
   EXPECT_GT(factor, 1.0);
   RecordProperty("over_split", std::to_string(factor));
-}
-
-// Reductions change what is visited, never what is found: the same verdict and the same ends.
-TEST(Teardown, JoiningPrivateStepsKeepsVerdictAndEnds) {
-  for (const mm::TableFree order : {mm::TableFree::after_flush, mm::TableFree::before_flush}) {
-    std::array<std::pair<explore::Ending, std::set<std::vector<model::Words>>>, 2> found;
-    for (const bool join : {false, true}) {
-      model::Setup setup = set_up({.tables = order, .load_from = {6, 9, 7}, .loaders = 1, .reusers = 1});
-      setup.join_private_steps = join;
-      model::System system(std::move(setup));
-      auto& [ending, ends] = found[join ? 1 : 0];
-      ending = explore::search(system, system.initial(), {}).ending;
-      explore::SearchOptions everything;
-      everything.judge = model::Judge::nothing;
-      explore::search(system, system.initial(), everything, [&](const model::System::State& s) {
-        std::vector<model::Words> end(model::parts.size());
-        for (const model::Part part : model::parts)
-          encode(part, system.world(s.env), end[static_cast<std::size_t>(part)]);
-        ends.insert(end);
-      });
-    }
-    EXPECT_EQ(found[0], found[1]);
-    EXPECT_FALSE(found[0].second.empty());
-    const bool safe = order == mm::TableFree::after_flush;
-    EXPECT_EQ(found[0].first, safe ? explore::Ending::exhausted : explore::Ending::violation);
-  }
 }
 
 }  // namespace
