@@ -32,7 +32,8 @@ double seconds_of(auto&& body) {
 /// Descriptor by descriptor, as volatile demands: a descriptor access may be neither merged nor split.
 void bare_loop(std::uint64_t pages) {
   const std::size_t bytes = pages * sizeof(std::uint64_t);
-  void* mapping = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* mapping =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED) std::abort();
   madvise(mapping, bytes, MADV_HUGEPAGE);
   auto* const slots = static_cast<volatile std::uint64_t*>(mapping);
@@ -63,7 +64,8 @@ void hot_remove_by_p_against_a_bare_loop(benchmark::State& state) {
   std::uint64_t peak = 0;
   for (auto _ : state) {
     bare = std::min(bare, seconds_of([&] { bare_loop(pages); }));
-    timed_run = std::min(timed_run, seconds_of([&] { peak = scenario::run_hot_remove(spec, prices).host_peak.value; }));
+    timed_run = std::min(timed_run,
+                         seconds_of([&] { peak = scenario::run_hot_remove(spec, prices).host_peak.value; }));
   }
   state.counters["bare_s"] = bare;
   state.counters["timed_s"] = timed_run;
@@ -72,7 +74,11 @@ void hot_remove_by_p_against_a_bare_loop(benchmark::State& state) {
   state.counters["ratio"] = timed_run / bare;
   state.counters["peak_GiB"] = static_cast<double>(peak) / 0x1p30;
 }
-BENCHMARK(hot_remove_by_p_against_a_bare_loop)->Arg(32)->Arg(480)->Unit(benchmark::kMillisecond)->Iterations(5);
+BENCHMARK(hot_remove_by_p_against_a_bare_loop)
+    ->Arg(32)
+    ->Arg(480)
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(5);
 
 /// A sample of the figures, priced: what repricing a run costs.
 void price_a_sample(benchmark::State& state) {

@@ -29,7 +29,8 @@ int fail(std::ostream& err, const Refusal& refusal) {
 /// The results so far, as JSON lines by job; what a sweep finds in its file and what it adds.
 class Collected {
  public:
-  explicit Collected(const TimePlan& plan) : plan_(plan), lines_(plan.jobs.size()), results_(plan.jobs.size()) {}
+  explicit Collected(const TimePlan& plan)
+      : plan_(plan), lines_(plan.jobs.size()), results_(plan.jobs.size()) {}
 
   void add(std::size_t job, std::vector<TimeResult> results) {
     for (const TimeResult& r : results) lines_[job].push_back(report::time_json(r));
@@ -49,8 +50,10 @@ class Collected {
       if (json.is_discarded() && file.eof()) break;
       const auto found = json.is_object() ? jobs.find(report::time_key(json)) : jobs.end();
       if (found == jobs.end())
-        return tl::unexpected(Refusal{exit_code::bad_input, fmt::format("{}:{}: not a result of this sweep; give another -o, or remove "
-                                                      "the file to begin again", path, line_number)});
+        return tl::unexpected(Refusal{
+            exit_code::bad_input, fmt::format("{}:{}: not a result of this sweep; give another -o, or remove "
+                                              "the file to begin again",
+                                              path, line_number)});
       lines_[found->second].push_back(json);
       jobs.erase(found);
     }
@@ -76,8 +79,8 @@ class Collected {
     std::map<std::string, std::size_t> jobs;
     for (std::size_t job = 0; job < plan_.jobs.size(); ++job)
       for (unsigned cpus : plan_.jobs[job].cpus)
-        jobs[report::time_key(report::time_json(scenario::describe_hot_remove(plan_.jobs[job].spec, plan_.profile,
-                                                                            cpus, plan_.sampling)))] = job;
+        jobs[report::time_key(report::time_json(
+            scenario::describe_hot_remove(plan_.jobs[job].spec, plan_.profile, cpus, plan_.sampling)))] = job;
     return jobs;
   }
 
@@ -132,7 +135,8 @@ int run_time(const TimeOptions& o, std::ostream& out, std::ostream& err) {
   if (!o.output.empty())
     if (const auto written = write_file(o.output, lines); !written) return fail(err, written.error());
   if (!o.plot.empty())
-    if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted) return fail(err, {exit_code::unavailable, plotted.error()});
+    if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted)
+      return fail(err, {exit_code::unavailable, plotted.error()});
   if (o.format == "json")
     write_lines(out, lines);
   else if (plan->sweep)

@@ -20,9 +20,9 @@ struct TimeOptions {
   std::string cpus;                     ///< default: the profile's
   std::string memory = "480G";
   std::string profile = "neoverse-v2-72";  ///< name or file; more after commas, each laid over those before
-  std::string mapping;                     ///< pages, contpte, blocks, contpmd; default: what the profile's CPUs get
-  std::string vmemmap;                     ///< block, pages
-  std::string erratum = "off";             ///< on, off
+  std::string mapping;          ///< pages, contpte, blocks, contpmd; default: what the profile's CPUs get
+  std::string vmemmap;          ///< block, pages
+  std::string erratum = "off";  ///< on, off
   bool blocks_one_by_one = false;
   std::uint64_t seed = 1;
   unsigned samples = 1000;

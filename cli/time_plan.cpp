@@ -40,8 +40,7 @@ Read<std::vector<mm::Strategy>> read_strategies(const std::vector<std::string>& 
   for (const std::string& name : names) {
     if (name == "all") continue;
     const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end())
-      return refuse(unknown_name("strategy", name, with_all(known)));
+    if (found == known.end()) return refuse(unknown_name("strategy", name, with_all(known)));
     chosen.push_back(mm::strategies[static_cast<std::size_t>(found - known.begin())]);
   }
   if (!chosen.empty()) return chosen;
@@ -209,15 +208,15 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(const std::str
   if (plus < text.size() && *step == 0) return tl::unexpected(std::string("a step of 0 leads nowhere"));
   for (std::uint64_t v = *from; v < *to; v = *step == 0 ? v * 2 : v + *step) {
     steps.push_back(v);
-    if (steps.size() >= max_sweep_steps) return tl::unexpected(fmt::format("more than {} steps", max_sweep_steps));
+    if (steps.size() >= max_sweep_steps)
+      return tl::unexpected(fmt::format("more than {} steps", max_sweep_steps));
   }
   steps.push_back(*to);
   return steps;
 }
 
 tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
-  if (o.scenario != "hot-remove")
-    return refuse(unknown_name("scenario", o.scenario, {"hot-remove"}));
+  if (o.scenario != "hot-remove") return refuse(unknown_name("scenario", o.scenario, {"hot-remove"}));
   if (o.format != "text" && o.format != "json")
     return refuse(fmt::format("time writes text or json, not '{}'", o.format));
   if (o.samples > 1'000'000) return refuse("--samples: expected 0 to 1000000");
@@ -225,7 +224,7 @@ tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
   auto profile = timed::load_profile(o.profile);
   if (!profile) {
     const timed::ProfileError& e = profile.error();
-    return refuse(e.text(), !e.missing                ? exit_code::bad_input
+    return refuse(e.text(), !e.missing              ? exit_code::bad_input
                             : e.file == "--profile" ? exit_code::usage
                                                     : exit_code::no_input);
   }

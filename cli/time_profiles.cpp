@@ -30,11 +30,15 @@ ordered_json profile_json(const Profile& profile) {
   for (const ParamInfo& p : timed::param_infos) {
     const timed::Figure& f = profile[p.param];
     figures[fmt::format("{}.{}", p.group, p.key)] = {
-        {"value", f.value}, {"unit", p.dimension == Dimension::time ? "ns" : "1"}, {"low", f.low}, {"high", f.high},
-        {"status", timed::status_names[static_cast<std::size_t>(f.status)]}, {"source", f.source}};
+        {"value", f.value},
+        {"unit", p.dimension == Dimension::time ? "ns" : "1"},
+        {"low", f.low},
+        {"high", f.high},
+        {"status", timed::status_names[static_cast<std::size_t>(f.status)]},
+        {"source", f.source}};
   }
-  return {{"command", "list"},        {"profile", profile.name},          {"title", profile.title},
-          {"cpus", profile.cpus},     {"sockets", profile.sockets},       {"range_tlbi", profile.range_tlbi},
+  return {{"command", "list"},          {"profile", profile.name},      {"title", profile.title},
+          {"cpus", profile.cpus},       {"sockets", profile.sockets},   {"range_tlbi", profile.range_tlbi},
           {"digest", profile.digest()}, {"figures", std::move(figures)}};
 }
 
@@ -44,9 +48,11 @@ void write_figures(std::ostream& out, const Profile& profile) {
                      profile.range_tlbi ? "range TLBI" : "no range TLBI");
   for (const ParamInfo& p : timed::param_infos) {
     const timed::Figure& f = profile[p.param];
-    out << fmt::format("{:<36}{:>9}  {:<19}  {}\n", fmt::format("{}.{}", p.group, p.key), readable(p, f.value),
-                       fmt::format("{} .. {}", readable(p, f.low), readable(p, f.high)), p.meaning);
-    out << fmt::format("{:<36}{}: {}\n", "", timed::status_names[static_cast<std::size_t>(f.status)], f.source);
+    out << fmt::format("{:<36}{:>9}  {:<19}  {}\n", fmt::format("{}.{}", p.group, p.key),
+                       readable(p, f.value), fmt::format("{} .. {}", readable(p, f.low), readable(p, f.high)),
+                       p.meaning);
+    out << fmt::format("{:<36}{}: {}\n", "", timed::status_names[static_cast<std::size_t>(f.status)],
+                       f.source);
   }
 }
 
@@ -57,9 +63,12 @@ int write_one(const std::string& spec, bool json, bool figures, std::ostream& ou
     if (!profile.error().missing) return exit_code::bad_input;
     return profile.error().file == "--profile" ? exit_code::usage : exit_code::no_input;
   }
-  if (json) out << profile_json(*profile).dump() << '\n';
-  else if (figures) write_figures(out, *profile);
-  else out << fmt::format("{:<18}{}\n", profile->name, profile->title);
+  if (json)
+    out << profile_json(*profile).dump() << '\n';
+  else if (figures)
+    write_figures(out, *profile);
+  else
+    out << fmt::format("{:<18}{}\n", profile->name, profile->title);
   return 0;
 }
 

@@ -41,11 +41,12 @@ class Workers {
   tl::expected<void, Refusal> run() {
     for (std::size_t job : work_.todo)
       if (needs(job) > available_)
-        return tl::unexpected(Refusal{
-            exit_code::unavailable,
-            fmt::format("{} of memory need {} of the host's for their tables, {} are available",
-                            report::readable_bytes(spec(job).memory), report::readable_bytes(timed::Bytes(needs(job))),
-                            report::readable_bytes(timed::Bytes(available_)))});
+        return tl::unexpected(
+            Refusal{exit_code::unavailable,
+                    fmt::format("{} of memory need {} of the host's for their tables, {} are available",
+                                report::readable_bytes(spec(job).memory),
+                                report::readable_bytes(timed::Bytes(needs(job))),
+                                report::readable_bytes(timed::Bytes(available_)))});
     const std::size_t count = std::min<std::size_t>(work_.plan.workers, work_.todo.size());
     std::vector<std::thread> threads;
     for (std::size_t i = 1; i < count; ++i) threads.emplace_back([this] { loop(); });
@@ -66,7 +67,8 @@ class Workers {
     std::unique_lock lock(mutex_);
     while (next_ < work_.todo.size() && !failure_) {
       if (stop_) {
-        failure_ = Refusal{exit_code::interrupted, "interrupted; a sweep with -o goes on from here when it is run again"};
+        failure_ = Refusal{exit_code::interrupted,
+                           "interrupted; a sweep with -o goes on from here when it is run again"};
         break;
       }
       const std::size_t job = work_.todo[next_];
@@ -103,8 +105,9 @@ class Workers {
         results.push_back(scenario::price_hot_remove(j.spec, run, plan.profile, cpus, plan.sampling));
       return results;
     } catch (const std::bad_alloc&) {
-      return tl::unexpected(Refusal{exit_code::unavailable, fmt::format("the host ran out of memory for the tables of {}",
-                                                    report::readable_bytes(j.spec.memory))});
+      return tl::unexpected(
+          Refusal{exit_code::unavailable, fmt::format("the host ran out of memory for the tables of {}",
+                                                      report::readable_bytes(j.spec.memory))});
     }
   }
 
@@ -112,8 +115,8 @@ class Workers {
     if (work_.progress == nullptr) return;
     const double spent = std::chrono::duration<double>(Clock::now() - began_).count();
     const double left = done_ > 0 ? spent * (total_ - done_) / done_ : 0;
-    *work_.progress << fmt::format("\r\033[Ktime: {}/{} runs, {:.0f} % of the descriptors, {:.0f} s to go", done_count_,
-                                   work_.todo.size(), 100 * done_ / total_, left)
+    *work_.progress << fmt::format("\r\033[Ktime: {}/{} runs, {:.0f} % of the descriptors, {:.0f} s to go",
+                                   done_count_, work_.todo.size(), 100 * done_ / total_, left)
                     << std::flush;
   }
   void clear_progress() {

@@ -15,7 +15,7 @@ using TimeSink = std::function<void(std::size_t job, std::vector<report::TimeRes
 
 struct TimeWork {
   const TimePlan& plan;
-  std::vector<std::size_t> todo;  ///< indices of jobs
+  std::vector<std::size_t> todo;     ///< indices of jobs
   std::ostream* progress = nullptr;  ///< a terminal, or none
 };
 

@@ -14,6 +14,7 @@ namespace shootdown::report {
 std::string plot_program(const std::string& svg, const std::vector<nlohmann::ordered_json>& lines);
 
 /// Draws it. An error says what is missing, as one line.
-tl::expected<void, std::string> plot_sweep(const std::string& svg, const std::vector<nlohmann::ordered_json>& lines);
+tl::expected<void, std::string> plot_sweep(const std::string& svg,
+                                           const std::vector<nlohmann::ordered_json>& lines);
 
 }  // namespace shootdown::report

@@ -11,7 +11,8 @@
 namespace shootdown::report {
 
 /// Distinct values of a member, in the order of their first appearance.
-std::vector<nlohmann::ordered_json> distinct(const std::vector<nlohmann::ordered_json>& lines, const char* member);
+std::vector<nlohmann::ordered_json> distinct(const std::vector<nlohmann::ordered_json>& lines,
+                                             const char* member);
 
 void write_sweep_text(std::ostream& out, const std::vector<nlohmann::ordered_json>& lines);
 

@@ -44,7 +44,9 @@ std::string readable_bytes(timed::Bytes bytes) {
       return fmt::format("{}{}", bytes.value >> shift, name);
   for (const auto& [shift, name] : units)
     if (bytes.value >= std::uint64_t{1} << shift)
-      return fmt::format("{:.2f}{}", static_cast<double>(bytes.value) / static_cast<double>(std::uint64_t{1} << shift), name);
+      return fmt::format("{:.2f}{}",
+                         static_cast<double>(bytes.value) / static_cast<double>(std::uint64_t{1} << shift),
+                         name);
   return fmt::format("{}B", bytes.value);
 }
 
@@ -90,8 +92,9 @@ ordered_json time_json(const TimeResult& r) {
 
 std::string time_key(const ordered_json& json) {
   std::string key;
-  for (const char* part : {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "profile_digest", "mapping",
-                           "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
+  for (const char* part :
+       {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "profile_digest",
+        "mapping", "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
     const auto found = json.find(part);
     key += (found == json.end() ? std::string("?") : found->dump()) + '|';
   }

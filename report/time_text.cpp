@@ -28,26 +28,27 @@ std::uint64_t tlbi_total(const Counts& counts) {
 }
 
 bool same_table(const TimeResult& a, const TimeResult& b) {
-  return a.scenario == b.scenario && a.page_shift == b.page_shift && a.va_bits == b.va_bits && a.cpus == b.cpus &&
-         a.memory == b.memory && a.profile == b.profile && a.mapping == b.mapping && a.vmemmap == b.vmemmap &&
-         a.erratum == b.erratum && a.blocks_one_by_one == b.blocks_one_by_one;
+  return a.scenario == b.scenario && a.page_shift == b.page_shift && a.va_bits == b.va_bits &&
+         a.cpus == b.cpus && a.memory == b.memory && a.profile == b.profile && a.mapping == b.mapping &&
+         a.vmemmap == b.vmemmap && a.erratum == b.erratum && a.blocks_one_by_one == b.blocks_one_by_one;
 }
 
 std::string heading(const TimeResult& r) {
-  std::string text = fmt::format("{} of {}, {}K pages, {}-bit VA, linear map by {}, vmemmap by {}{}\n", r.scenario,
-                                 readable_bytes(r.memory), (std::uint64_t{1} << r.page_shift) >> 10, r.va_bits,
-                                 r.mapping, r.vmemmap, r.blocks_one_by_one ? ", memory blocks one by one" : "");
-  return text + fmt::format("on {}, {} CPU{}, {} socket{}; repeat-TLBI erratum workaround {}\n", r.profile, r.cpus,
-                            r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s", r.erratum ? "on" : "off");
+  std::string text =
+      fmt::format("{} of {}, {}K pages, {}-bit VA, linear map by {}, vmemmap by {}{}\n", r.scenario,
+                  readable_bytes(r.memory), (std::uint64_t{1} << r.page_shift) >> 10, r.va_bits, r.mapping,
+                  r.vmemmap, r.blocks_one_by_one ? ", memory blocks one by one" : "");
+  return text + fmt::format("on {}, {} CPU{}, {} socket{}; repeat-TLBI erratum workaround {}\n", r.profile,
+                            r.cpus, r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s",
+                            r.erratum ? "on" : "off");
 }
 
 /// The two or three parts that take the most, as "linear_leaf_flush 98 %".
 std::string where_time_goes(const TimeResult& r) {
   std::vector<std::size_t> order(timed::cost_names.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return r.breakdown.parts[a] > r.breakdown.parts[b];
-  });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return r.breakdown.parts[a] > r.breakdown.parts[b]; });
   std::string text;
   const Nanoseconds total = r.breakdown.total();
   for (std::size_t i = 0; i < 4; ++i) {
@@ -59,21 +60,24 @@ std::string where_time_goes(const TimeResult& r) {
 }
 
 void write_table(std::ostream& out, const std::vector<const TimeResult*>& rows) {
-  const bool published = std::any_of(rows.begin(), rows.end(), [](const TimeResult* r) { return published_for(*r); });
+  const bool published =
+      std::any_of(rows.begin(), rows.end(), [](const TimeResult* r) { return published_for(*r); });
   out << heading(*rows.front()) << '\n';
-  out << fmt::format("{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", "estimated time", "", "  5 to 95 %", "ratio",
-                     published ? fmt::format("  {:<16}{:<23}", "published", "ours is") : "", "TLBI", "DSB ISH", "tables");
+  out << fmt::format("{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", "estimated time", "", "  5 to 95 %",
+                     "ratio", published ? fmt::format("  {:<16}{:<23}", "published", "ours is") : "", "TLBI",
+                     "DSB ISH", "tables");
   for (const TimeResult* r : rows) {
     const std::string range = fmt::format("{} .. {}", readable_time(r->low), readable_time(r->high));
     const double ratio = r->simulated / rows.front()->simulated;
     const auto source = published_for(*r);
-    out << fmt::format("{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", r->strategy, readable_time(r->simulated),
-                       range, fmt::format("{:.3g}", ratio),
-                       published ? fmt::format("  {:<16}{:<23}", source ? source->figure : "-", source ? source->ours : "")
-                                 : "",
-                       thousands(tlbi_total(r->counts)),
-                       thousands(r->counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
-                       thousands(r->counts.tables_freed));
+    out << fmt::format(
+        "{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", r->strategy, readable_time(r->simulated), range,
+        fmt::format("{:.3g}", ratio),
+        published ? fmt::format("  {:<16}{:<23}", source ? source->figure : "-", source ? source->ours : "")
+                  : "",
+        thousands(tlbi_total(r->counts)),
+        thousands(r->counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
+        thousands(r->counts.tables_freed));
   }
 }
 
@@ -87,12 +91,14 @@ void write_details(std::ostream& out, const std::vector<const TimeResult*>& rows
                        readable_time(r->dominant_low), readable_time(r->dominant_high));
   out << "the other CPUs, and RCU\n";
   for (const TimeResult* r : rows)
-    out << fmt::format("  {:<19}stolen {} in all, longest stall {}, {} interrupted; {} without a reschedule point{}\n",
-                       r->strategy, readable_time(r->bystanders.stolen_total), readable_time(r->bystanders.stall_max),
-                       r->bystanders.interrupted_cpus, readable_time(r->longest_stretch),
-                       r->rcu_stall_warning ? ": RCU STALL WARNING" : "");
+    out << fmt::format(
+        "  {:<19}stolen {} in all, longest stall {}, {} interrupted; {} without a reschedule point{}\n",
+        r->strategy, readable_time(r->bystanders.stolen_total), readable_time(r->bystanders.stall_max),
+        r->bystanders.interrupted_cpus, readable_time(r->longest_stretch),
+        r->rcu_stall_warning ? ": RCU STALL WARNING" : "");
   for (const TimeResult* r : rows)
-    for (const std::string& warning : r->warnings) out << fmt::format("WARNING: {}: {}\n", r->strategy, warning);
+    for (const std::string& warning : r->warnings)
+      out << fmt::format("WARNING: {}: {}\n", r->strategy, warning);
 }
 
 }  // namespace
@@ -107,9 +113,10 @@ void write_time_text(std::ostream& out, const std::vector<TimeResult>& results, 
     write_details(out, rows);
   }
   if (results.empty()) return;
-  out << fmt::format("\nCounts are exact. Times are estimates: ranges from {} samples, seed {}; docs/timed.md says which "
-                     "figures are\npublished, fitted or guessed. Hot-add and the host's own work are not in them.\n",
-                     results.front().samples, results.front().seed);
+  out << fmt::format(
+      "\nCounts are exact. Times are estimates: ranges from {} samples, seed {}; docs/timed.md says which "
+      "figures are\npublished, fitted or guessed. Hot-add and the host's own work are not in them.\n",
+      results.front().samples, results.front().seed);
 }
 
 }  // namespace shootdown::report

@@ -54,8 +54,8 @@ struct HotRemoveRun {
 HotRemoveRun run_hot_remove(const HotRemoveSpec& spec, const timed::Prices& prices);
 
 /// The question alone, without an answer.
-report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile, unsigned cpus,
-                                       const timed::Sampling& sampling);
+report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile,
+                                       unsigned cpus, const timed::Sampling& sampling);
 /// Prices a run on a profile with `cpus` CPUs.
 report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run,
                                     const timed::Profile& profile, unsigned cpus,

@@ -47,8 +47,8 @@ Bytes host_bytes_needed(const HotRemoveSpec& spec) {
   return Bytes((tables + tables / 64 + 128) << r.page_shift);
 }
 
-report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile, unsigned cpus,
-                                       const timed::Sampling& sampling) {
+report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile,
+                                       unsigned cpus, const timed::Sampling& sampling) {
   report::TimeResult result;
   result.scenario = "hot-remove";
   result.strategy = spec.strategy.name;

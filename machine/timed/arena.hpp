@@ -59,7 +59,7 @@ class Arena {
   unsigned page_shift_;
   std::uint32_t end_;
   std::uint32_t next_ = 1;  // page 0 stands for "no page"
-  vmsa::PhysAddr fresh_;  // handed out last, never used before; 0 for none
+  vmsa::PhysAddr fresh_;    // handed out last, never used before; 0 for none
   std::size_t mapped_bytes_;
   unsigned char* memory_;
   std::vector<std::uint32_t> free_;

@@ -69,7 +69,8 @@ Ledger Ledger::since(const Ledger& earlier) const {
   difference.last_hit_ = 0;
   for (std::size_t i = 0; i < phase_count; ++i) difference.phases[i] -= earlier.phases[i];
   // Batches are only ever added at the end, so an earlier state's are the first of a later one's.
-  for (std::size_t i = 0; i < earlier.batches.size(); ++i) difference.batches[i].count -= earlier.batches[i].count;
+  for (std::size_t i = 0; i < earlier.batches.size(); ++i)
+    difference.batches[i].count -= earlier.batches[i].count;
   return difference;
 }
 

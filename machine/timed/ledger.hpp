@@ -29,8 +29,8 @@ enum class Event : std::uint8_t {
   page_defer,
   reschedule,
   lock,
-  walk_step,  ///< one table read by a translation of this CPU
-  flush_leaf,   ///< DSB ISHST; VAALE1IS; DSB ISH; ISB as one: the sequence of which a run has a hundred million
+  walk_step,   ///< one table read by a translation of this CPU
+  flush_leaf,  ///< DSB ISHST; VAALE1IS; DSB ISH; ISB as one: the sequence of which a run has a hundred million
   flush_table,  ///< the same with VAAE1IS
 };
 inline constexpr std::size_t event_count = 17;
@@ -42,7 +42,9 @@ struct Phase {
   Region region = Region::none;
   Pass pass = Pass::none;
   friend constexpr bool operator==(Phase, Phase) = default;
-  constexpr std::size_t index() const { return static_cast<std::size_t>(region) * 3 + static_cast<std::size_t>(pass); }
+  constexpr std::size_t index() const {
+    return static_cast<std::size_t>(region) * 3 + static_cast<std::size_t>(pass);
+  }
 };
 inline constexpr std::size_t phase_count = 9;
 

@@ -73,9 +73,11 @@ void Prices::add_phase(const Tally& t, Phase phase, Breakdown& to) const {
                           cost(Param::descriptor_clear, Event::descriptor_clear) +
                           cost(Param::line_near, Event::line_near) + cost(Param::line_far, Event::line_far) +
                           cost(Param::walk_cached, Event::walk_step);
-  to[Cost::free_pages] += cost(Param::page_free, Event::page_free) + cost(Param::page_free, Event::table_free) +
+  to[Cost::free_pages] += cost(Param::page_free, Event::page_free) +
+                          cost(Param::page_free, Event::table_free) +
                           cost(Param::page_defer, Event::page_defer);
-  to[Cost::other] += cost(Param::page_alloc, Event::page_alloc) + cost(Param::page_alloc, Event::table_alloc) +
+  to[Cost::other] += cost(Param::page_alloc, Event::page_alloc) +
+                     cost(Param::page_alloc, Event::table_alloc) +
                      cost(Param::page_clear, Event::page_clear) + cost(Param::lock, Event::lock) +
                      cost(Param::reschedule, Event::reschedule);
 }

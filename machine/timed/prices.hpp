@@ -33,9 +33,9 @@ enum class Cost : std::uint8_t {
   other,
 };
 inline constexpr std::array<std::string_view, 12> cost_names{
-    "linear_leaf_flush",   "linear_clear",       "linear_table_flush", "linear_table_scan",
-    "vmemmap_leaf_flush",  "vmemmap_clear",      "vmemmap_table_flush", "vmemmap_table_scan",
-    "final_flush",         "erratum_repeat",     "free_pages",         "other"};
+    "linear_leaf_flush",  "linear_clear",   "linear_table_flush",  "linear_table_scan",
+    "vmemmap_leaf_flush", "vmemmap_clear",  "vmemmap_table_flush", "vmemmap_table_scan",
+    "final_flush",        "erratum_repeat", "free_pages",          "other"};
 
 struct Breakdown {
   std::array<Nanoseconds, cost_names.size()> parts;

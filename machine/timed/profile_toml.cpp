@@ -18,7 +18,7 @@ struct TomlAssertion {};
 }  // namespace
 #undef TOML_HEADER_ONLY
 #undef TOML_SHARED_LIB
-#define TOML_HEADER_ONLY 1
+#define TOML_HEADER_ONLY  1
 #define TOML_ASSERT(expr) ((expr) ? void() : toml_assertion_failed())
 #include <toml++/toml.h>
 
@@ -32,8 +32,12 @@ using Failure = tl::unexpected<ProfileError>;
 struct Context {
   std::string file;
 
-  Failure fail(const toml::node& at, std::string message) const { return fail(at.source().begin.line, std::move(message)); }
-  Failure fail(unsigned line, std::string message) const { return Failure(ProfileError{file, line, std::move(message)}); }
+  Failure fail(const toml::node& at, std::string message) const {
+    return fail(at.source().begin.line, std::move(message));
+  }
+  Failure fail(unsigned line, std::string message) const {
+    return Failure(ProfileError{file, line, std::move(message)});
+  }
 };
 using Result = tl::expected<void, ProfileError>;
 
@@ -46,7 +50,8 @@ constexpr std::array<Unit, 4> time_units{{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {
 std::string readable(Dimension dimension, double value) {
   if (dimension != Dimension::time) return fmt::format("{:g}", value);
   for (std::size_t i = time_units.size(); i-- > 0;)
-    if (value >= time_units[i].nanoseconds) return fmt::format("{:g} {}", value / time_units[i].nanoseconds, time_units[i].name);
+    if (value >= time_units[i].nanoseconds)
+      return fmt::format("{:g} {}", value / time_units[i].nanoseconds, time_units[i].name);
   return fmt::format("{:g} ns", value);
 }
 std::string expected_range(const ParamInfo& p) {
@@ -54,12 +59,14 @@ std::string expected_range(const ParamInfo& p) {
 }
 
 /// What one unit of the figure is worth: nanoseconds, or 1.
-tl::expected<double, ProfileError> unit_scale(const Context& in, const toml::table& figure, const ParamInfo& p) {
+tl::expected<double, ProfileError> unit_scale(const Context& in, const toml::table& figure,
+                                              const ParamInfo& p) {
   const toml::node* unit = figure.get("unit");
   if (p.dimension != Dimension::time) {
     const std::string_view wanted = p.dimension == Dimension::count ? "count" : "ratio";
     if (unit == nullptr || unit->value_or(std::string_view{}) == wanted) return 1.0;
-    return in.fail(*unit, fmt::format("{}.{} is a plain number: unit = \"{}\" or none", p.group, p.key, wanted));
+    return in.fail(*unit,
+                   fmt::format("{}.{} is a plain number: unit = \"{}\" or none", p.group, p.key, wanted));
   }
   if (unit == nullptr)
     return in.fail(figure, fmt::format("{}.{} needs a unit: ns, us, ms or s", p.group, p.key));
@@ -68,18 +75,20 @@ tl::expected<double, ProfileError> unit_scale(const Context& in, const toml::tab
   return in.fail(*unit, fmt::format("{}.{} is a time: the unit must be ns, us, ms or s", p.group, p.key));
 }
 
-tl::expected<double, ProfileError> number(const Context& in, const toml::node& node, const ParamInfo& p, double scale) {
+tl::expected<double, ProfileError> number(const Context& in, const toml::node& node, const ParamInfo& p,
+                                          double scale) {
   const auto value = node.value<double>();
   if (!node.is_number() || !value || !std::isfinite(*value))
     return in.fail(node, fmt::format("{}.{} must be a number; {}", p.group, p.key, expected_range(p)));
   const double scaled = *value * scale;
   if (scaled < p.low || scaled > p.high)
-    return in.fail(node, fmt::format("{}.{} = {} is out of range; {}", p.group, p.key, readable(p.dimension, scaled),
-                                     expected_range(p)));
+    return in.fail(node, fmt::format("{}.{} = {} is out of range; {}", p.group, p.key,
+                                     readable(p.dimension, scaled), expected_range(p)));
   return scaled;
 }
 
-Result read_range(const Context& in, const toml::node& node, const ParamInfo& p, double scale, Figure& figure) {
+Result read_range(const Context& in, const toml::node& node, const ParamInfo& p, double scale,
+                  Figure& figure) {
   const toml::array* range = node.as_array();
   if (range == nullptr || range->size() != 2)
     return in.fail(node, fmt::format("{}.{}: range must be [low, high]", p.group, p.key));
@@ -106,11 +115,13 @@ Result read_status(const Context& in, const toml::node& node, Figure& figure) {
 Result read_figure(const Context& in, const toml::node& node, const ParamInfo& p, bool whole, Figure& out) {
   const toml::table* table = node.as_table();
   if (table == nullptr)
-    return in.fail(node, fmt::format("{}.{} must be a table such as {{ value = 1, unit = \"ns\" }}", p.group, p.key));
+    return in.fail(
+        node, fmt::format("{}.{} must be a table such as {{ value = 1, unit = \"ns\" }}", p.group, p.key));
   for (const auto& [key, value] : *table)
     if (key != "value" && key != "unit" && key != "range" && key != "status" && key != "source")
-      return in.fail(value, fmt::format("unknown key '{}' in {}.{}; expected value, unit, range, status, source",
-                                        std::string_view(key.str()), p.group, p.key));
+      return in.fail(value,
+                     fmt::format("unknown key '{}' in {}.{}; expected value, unit, range, status, source",
+                                 std::string_view(key.str()), p.group, p.key));
   for (const char* key : {"value", "range", "status", "source"})
     if (!table->contains(key) && (whole || std::string_view(key) == "value"))
       return in.fail(*table, fmt::format("{}.{} lacks '{}'", p.group, p.key, key));
@@ -120,7 +131,8 @@ Result read_figure(const Context& in, const toml::node& node, const ParamInfo& p
   if (!value) return Failure(value.error());
   Figure figure{*value, *value, *value, Status::user, "the user's own profile " + in.file};
   if (const toml::node* source = table->get("source")) {
-    if (!source->is_string()) return in.fail(*source, fmt::format("{}.{}: source must be a string", p.group, p.key));
+    if (!source->is_string())
+      return in.fail(*source, fmt::format("{}.{}: source must be a string", p.group, p.key));
     figure.source = source->value_or(std::string{});
   }
   if (const toml::node* status = table->get("status"))
@@ -148,11 +160,13 @@ Result read_machine(const Context& in, const toml::node& node, Profile& profile)
     } else if (name == "bbm") {
       constexpr std::array<std::string_view, 4> names{"level0", "level1", "level2", "level2_no_abort"};
       const auto found = std::find(names.begin(), names.end(), value.value_or(std::string_view{}));
-      if (found == names.end()) return in.fail(value, "machine.bbm must be level0, level1, level2 or level2_no_abort");
+      if (found == names.end())
+        return in.fail(value, "machine.bbm must be level0, level1, level2 or level2_no_abort");
       profile.bbm = static_cast<vmsa::BbmLevel>(found - names.begin());
     } else {
       return in.fail(value, fmt::format("unknown key 'machine.{}'; expected cpus, sockets, range_tlbi, bbm, "
-                                        "repeat_tlbi_affected", name));
+                                        "repeat_tlbi_affected",
+                                        name));
     }
   }
   if (profile.sockets > profile.cpus) return in.fail(node, "machine.sockets is larger than machine.cpus");
@@ -167,12 +181,14 @@ std::string keys_of(std::string_view group) {
 }
 
 /// All figures of one group, such as [broadcast].
-Result read_group(const Context& in, std::string_view group, const toml::node& node, bool whole, Profile& profile,
-                  std::array<bool, param_count>& given) {
+Result read_group(const Context& in, std::string_view group, const toml::node& node, bool whole,
+                  Profile& profile, std::array<bool, param_count>& given) {
   const std::string keys = keys_of(group);
   if (keys.empty())
-    return in.fail(node, fmt::format("unknown key '{}'; expected name, title, base, machine, broadcast, barrier, "
-                                     "bystander, memory, interrupt, kernel", group));
+    return in.fail(node,
+                   fmt::format("unknown key '{}'; expected name, title, base, machine, broadcast, barrier, "
+                               "bystander, memory, interrupt, kernel",
+                               group));
   const toml::table* table = node.as_table();
   if (table == nullptr) return in.fail(node, fmt::format("{} must be a table", group));
   for (const auto& [key, value] : *table) {
@@ -189,13 +205,16 @@ Result read_group(const Context& in, std::string_view group, const toml::node& n
 
 constexpr int max_base_depth = 4;
 
-tl::expected<Profile, ProfileError> parse(std::string_view text, const Context& in, int depth, const Profile* below);
+tl::expected<Profile, ProfileError> parse(std::string_view text, const Context& in, int depth,
+                                          const Profile* below);
 
-tl::expected<Profile, ProfileError> parse_builtin(std::string_view name, const Context& in, unsigned line, int depth) {
+tl::expected<Profile, ProfileError> parse_builtin(std::string_view name, const Context& in, unsigned line,
+                                                  int depth) {
   for (const BuiltinProfile& b : builtin_profiles())
     if (b.name == name) return parse(b.text, {fmt::format("profiles/{}.toml", b.name)}, depth + 1, nullptr);
   std::string names;
-  for (const BuiltinProfile& b : builtin_profiles()) names += fmt::format("{}{}", names.empty() ? "" : ", ", b.name);
+  for (const BuiltinProfile& b : builtin_profiles())
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", b.name);
   ProfileError error{in.file, line, fmt::format("no profile '{}'; there are {}", name, names), true};
   return Failure(std::move(error));
 }
@@ -232,12 +251,15 @@ tl::expected<Profile, ProfileError> read_root(const toml::table& root, const Con
   }
   for (const ParamInfo& p : param_infos)
     if (whole && !given[static_cast<std::size_t>(p.param)])
-      return in.fail(0u, fmt::format("{}.{} is missing ({}; {}); to change single values only, begin with base = "
-                                     "\"NAME\"", p.group, p.key, p.meaning, expected_range(p)));
+      return in.fail(0u,
+                     fmt::format("{}.{} is missing ({}; {}); to change single values only, begin with base = "
+                                 "\"NAME\"",
+                                 p.group, p.key, p.meaning, expected_range(p)));
   return profile;
 }
 
-tl::expected<Profile, ProfileError> parse(std::string_view text, const Context& in, int depth, const Profile* below) {
+tl::expected<Profile, ProfileError> parse(std::string_view text, const Context& in, int depth,
+                                          const Profile* below) {
   try {
     return read_root(toml::parse(text, in.file), in, depth, below);
   } catch (const toml::parse_error& e) {

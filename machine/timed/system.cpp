@@ -21,7 +21,8 @@ void System::steal_from_others(unsigned cpu, Nanoseconds total, Nanoseconds long
 void System::receive(unsigned cpu, double operations, double flush_alls, Nanoseconds elapsed) {
   const Nanoseconds stall = values_.time(Param::receive_stall);
   const double far = values_[Param::walk_memory_share];
-  const Nanoseconds walk = values_.time(Param::walk_cached) * (1 - far) + values_.time(Param::walk_memory) * far;
+  const Nanoseconds walk =
+      values_.time(Param::walk_cached) * (1 - far) + values_.time(Param::walk_memory) * far;
   const Nanoseconds refill = walk * (values_[Param::tlb_entries] * values_[Param::tlb_in_use]);
   // After a flush-all the load walks again for each entry that it comes back to, one walk at a time with
   // progress between them: much is stolen, and the longest stall is one walk behind the invalidation.
@@ -51,8 +52,9 @@ void System::run(unsigned cpu, const Ledger& ledger) {
 
 void System::broadcast(unsigned cpu, const Batch& batch) {
   Cpu& c = cpus_[cpu];
-  const Nanoseconds work = values_.time(Param::broadcast_service) *
-                           (1 + (static_cast<double>(batch.operations()) - 1) * values_[Param::broadcast_backpressure]);
+  const Nanoseconds work =
+      values_.time(Param::broadcast_service) *
+      (1 + (static_cast<double>(batch.operations()) - 1) * values_[Param::broadcast_backpressure]);
   const Nanoseconds began = c.clock;
   c.clock = interconnect_.complete(began, prices_.batch(batch), work);
   receive(cpu, static_cast<double>(batch.operations()), batch.alls, c.clock - began);

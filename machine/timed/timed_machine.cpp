@@ -7,7 +7,9 @@
 namespace shootdown::timed {
 
 TimedMachine::TimedMachine(const Config& config)
-    : config_(config), arena_(config.table_capacity, config.regime.page_shift), pages_(config.regime.page_shift) {
+    : config_(config),
+      arena_(config.table_capacity, config.regime.page_shift),
+      pages_(config.regime.page_shift) {
   root_ = arena_.allocate();
   arena_.clear(root_);
 }
@@ -62,9 +64,12 @@ void TimedMachine::tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages)
   if (!op.broadcast) return;
   // Only the repeat of the erratum names address 0 of one ASID in the kernel's own sequences.
   if (op == vmsa::vale1is && va == VirtAddr{} && pending_.operations() == 0) pending_.repeat = true;
-  if (!op.by_va()) ++pending_.alls;
-  else if (op.range) ++pending_.ranges, pending_.range_pages += pages;
-  else ++pending_.singles;
+  if (!op.by_va())
+    ++pending_.alls;
+  else if (op.range)
+    ++pending_.ranges, pending_.range_pages += pages;
+  else
+    ++pending_.singles;
   if (!op.last_level) pending_.tables = true;
 }
 

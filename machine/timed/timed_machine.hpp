@@ -34,7 +34,8 @@ struct Step {
 /// std::string_view would compare at run time, twice a descriptor.
 [[gnu::always_inline]] inline bool same(const char* a, const char* b) { return __builtin_strcmp(a, b) == 0; }
 [[gnu::always_inline]] inline Step step_of(const char* function) {
-  if (same(function, "vmemmap_free") || same(function, "vmemmap_flush_and_free")) return {Region::vmemmap, Pass::none};
+  if (same(function, "vmemmap_free") || same(function, "vmemmap_flush_and_free"))
+    return {Region::vmemmap, Pass::none};
   if (same(function, "remove_linear_map")) return {Region::linear, Pass::none};
   if (same(function, "unmap_hotplug_range")) return {Region::none, Pass::unmap};
   if (same(function, "free_empty_tables")) return {Region::none, Pass::tables};
@@ -102,9 +103,12 @@ class TimedMachine {
     }
   }
   [[gnu::always_inline]] void isb() {
-    if (flush_ == Flush::leaf_complete) count(Event::flush_leaf);
-    else if (flush_ == Flush::table_complete) count(Event::flush_table);
-    else return isb_alone();
+    if (flush_ == Flush::leaf_complete)
+      count(Event::flush_leaf);
+    else if (flush_ == Flush::table_complete)
+      count(Event::flush_table);
+    else
+      return isb_alone();
     flush_ = Flush::idle;
   }
   [[gnu::always_inline]] void tlbi(const vmsa::Tlbi& t) {
@@ -195,7 +199,8 @@ class TimedMachine {
   /// The memory system works by cache lines: only the first access to one is told apart.
   [[gnu::always_inline]] void touch(PhysAddr slot) {
     const auto line = static_cast<std::uint32_t>(slot.value >> 6);
-    if (line != last_line_) [[unlikely]] new_line(line);
+    if (line != last_line_) [[unlikely]]
+      new_line(line);
   }
   [[gnu::always_inline]] void new_line(std::uint32_t line) {
     last_line_ = line;

@@ -10,9 +10,9 @@
 namespace shootdown::timed {
 
 struct Uncertainty {
-  Nanoseconds low;   ///< 5th percentile over the samples
-  Nanoseconds high;  ///< 95th
-  Param dominant{};  ///< the figure whose own range alone moves the result most
+  Nanoseconds low;            ///< 5th percentile over the samples
+  Nanoseconds high;           ///< 95th
+  Param dominant{};           ///< the figure whose own range alone moves the result most
   Nanoseconds dominant_low;   ///< the result with this figure at one end of its range
   Nanoseconds dominant_high;  ///< and at the other; all others central
 };

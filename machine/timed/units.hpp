@@ -15,8 +15,12 @@ struct Nanoseconds {
   constexpr explicit Nanoseconds(double v) : value(v) {}
 
   friend constexpr auto operator<=>(Nanoseconds, Nanoseconds) = default;
-  friend constexpr Nanoseconds operator+(Nanoseconds a, Nanoseconds b) { return Nanoseconds(a.value + b.value); }
-  friend constexpr Nanoseconds operator-(Nanoseconds a, Nanoseconds b) { return Nanoseconds(a.value - b.value); }
+  friend constexpr Nanoseconds operator+(Nanoseconds a, Nanoseconds b) {
+    return Nanoseconds(a.value + b.value);
+  }
+  friend constexpr Nanoseconds operator-(Nanoseconds a, Nanoseconds b) {
+    return Nanoseconds(a.value - b.value);
+  }
   friend constexpr Nanoseconds operator*(Nanoseconds a, double n) { return Nanoseconds(a.value * n); }
   friend constexpr Nanoseconds operator*(double n, Nanoseconds a) { return a * n; }
   friend constexpr double operator/(Nanoseconds a, Nanoseconds b) { return a.value / b.value; }

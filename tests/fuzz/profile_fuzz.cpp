@@ -22,7 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (profile->cpus < 1 || profile->sockets < 1 || profile->sockets > profile->cpus) std::abort();
   for (const ParamInfo& p : param_infos) {
     const Figure& f = (*profile)[p.param];
-    if (!std::isfinite(f.value) || f.low < p.low || f.high > p.high || f.value < f.low || f.value > f.high) std::abort();
+    if (!std::isfinite(f.value) || f.low < p.low || f.high > p.high || f.value < f.low || f.value > f.high)
+      std::abort();
   }
   return 0;
 }

@@ -63,9 +63,10 @@ TEST(TimeCommand, JsonHasTheDocumentedKeys) {
   const Outcome outcome = run(small());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const ordered_json json = ordered_json::parse(outcome.out);
-  for (const char* key : {"command", "scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile",
-                          "simulated_ns", "simulated_ns_low", "simulated_ns_high", "counts", "breakdown_ns",
-                          "bystanders", "rcu_stall_warning", "host_seconds", "host_peak_bytes"})
+  for (const char* key :
+       {"command", "scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile",
+        "simulated_ns", "simulated_ns_low", "simulated_ns_high", "counts", "breakdown_ns", "bystanders",
+        "rcu_stall_warning", "host_seconds", "host_peak_bytes"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["granule"], "4k");
   EXPECT_EQ(json["memory_bytes"], 1u << 30);
@@ -138,16 +139,20 @@ TEST(TimeCommand, TextSaysWhatIsExactAndWhatIsNot) {
 
 TEST(TimeCommandNegative, Options) {
   TimeOptions o = small("Q");
-  EXPECT_EQ(refusal(o, 64), "shootdown: unknown strategy 'Q'; did you mean 'P'? (there are: P, R0, R, B, L, T, freed-before-flush, all)\n");
+  EXPECT_EQ(refusal(o, 64),
+            "shootdown: unknown strategy 'Q'; did you mean 'P'? (there are: P, R0, R, B, L, T, "
+            "freed-before-flush, all)\n");
   o = small();
   o.granule = "8k";
-  EXPECT_EQ(refusal(o, 64), "shootdown: unknown granule '8k'; did you mean '4k'? (there are: 4k, 16k, 64k, all)\n");
+  EXPECT_EQ(refusal(o, 64),
+            "shootdown: unknown granule '8k'; did you mean '4k'? (there are: 4k, 16k, 64k, all)\n");
   o = small();
   o.va_bits = "47";
   EXPECT_EQ(refusal(o, 64), "shootdown: no 47-bit VA with granule 4k; there are 39, 48, 52, all\n");
   o = small();
   o.memory = "100M";
-  EXPECT_EQ(refusal(o, 64), "shootdown: memory 100M is not a multiple of the memory block of 128M with 4K pages\n");
+  EXPECT_EQ(refusal(o, 64),
+            "shootdown: memory 100M is not a multiple of the memory block of 128M with 4K pages\n");
   o = small();
   o.memory = "1X";
   EXPECT_EQ(refusal(o, 64), "shootdown: --memory 1X: expected a size such as 480G, 4T or 128M\n");
@@ -155,13 +160,15 @@ TEST(TimeCommandNegative, Options) {
   o.va_bits = "39";
   o.memory = "480G";
   EXPECT_EQ(refusal(o, 64),
-            "shootdown: memory 480G does not fit beside boot memory into a linear map of 256G (4K pages, 39-bit VA)\n");
+            "shootdown: memory 480G does not fit beside boot memory into a linear map of 256G (4K pages, "
+            "39-bit VA)\n");
   o = small();
   o.cpus = "0";
   EXPECT_EQ(refusal(o, 64), "shootdown: 0 CPUs: expected 1 to 4096\n");
   o = small();
   o.mapping = "huge";
-  EXPECT_EQ(refusal(o, 64), "shootdown: unknown mapping 'huge' (there are: pages, contpte, blocks, contpmd)\n");
+  EXPECT_EQ(refusal(o, 64),
+            "shootdown: unknown mapping 'huge' (there are: pages, contpte, blocks, contpmd)\n");
   o = small();
   o.erratum = "maybe";
   EXPECT_EQ(refusal(o, 64), "shootdown: --erratum is on or off, not 'maybe'\n");
@@ -179,8 +186,9 @@ TEST(TimeCommandNegative, Options) {
 TEST(TimeCommandNegative, Profiles) {
   TimeOptions o = small();
   o.profile = "nothing";
-  EXPECT_EQ(refusal(o, 64), "shootdown: --profile: no profile 'nothing'; there are arm64-server, bbml2-192, "
-                            "neoverse-n1-2x80, neoverse-v2-72, small-8\n");
+  EXPECT_EQ(refusal(o, 64),
+            "shootdown: --profile: no profile 'nothing'; there are arm64-server, bbml2-192, "
+            "neoverse-n1-2x80, neoverse-v2-72, small-8\n");
   o.profile = "/nonexistent.toml";
   EXPECT_EQ(refusal(o, 66), "shootdown: /nonexistent.toml: cannot be read\n");
   const std::string path = testing::TempDir() + "/shootdown-bad.toml";
@@ -225,7 +233,8 @@ TEST_F(Sweep, HasAllPointsInOrder) {
 
 TEST_F(Sweep, GoesOnWhereItWasCutOff) {
   const std::string whole = run(options()).out;
-  for (std::size_t cut : {std::size_t{0}, whole.size() / 3, whole.size() / 2, whole.size() - 1, whole.size()}) {
+  for (std::size_t cut :
+       {std::size_t{0}, whole.size() / 3, whole.size() / 2, whole.size() - 1, whole.size()}) {
     std::ofstream(path_, std::ios::trunc) << whole.substr(0, cut);
     const Outcome again = run(options());
     ASSERT_EQ(again.code, 0) << again.err;
@@ -236,8 +245,9 @@ TEST_F(Sweep, GoesOnWhereItWasCutOff) {
 
 TEST_F(Sweep, DoesNotTouchTheResultsOfAnother) {
   std::ofstream(path_) << "{\"command\":\"time\",\"scenario\":\"else\"}\n";
-  EXPECT_EQ(refusal(options(), 65), "shootdown: " + path_ + ":1: not a result of this sweep; give another -o, or remove "
-                                                             "the file to begin again\n");
+  EXPECT_EQ(refusal(options(), 65), "shootdown: " + path_ +
+                                        ":1: not a result of this sweep; give another -o, or remove "
+                                        "the file to begin again\n");
   EXPECT_EQ(contents(path_), "{\"command\":\"time\",\"scenario\":\"else\"}\n");
 }
 
@@ -274,7 +284,8 @@ TEST(Sizes, AreBinary) {
   EXPECT_EQ(*parse_size("1.5T"), 3ull << 39);
   EXPECT_EQ(*parse_size("128MiB"), 128ull << 20);
   EXPECT_EQ(*parse_size("4096"), 4096u);
-  for (const char* bad : {"", "G", "1GG", "-1G", "1e3", "nan", "inf", "99999999999T"}) EXPECT_FALSE(parse_size(bad)) << bad;
+  for (const char* bad : {"", "G", "1GG", "-1G", "1e3", "nan", "inf", "99999999999T"})
+    EXPECT_FALSE(parse_size(bad)) << bad;
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ HotRemoveRun run(const HotRemoveSpec& spec) {
   return scenario::run_hot_remove(spec, timed::Prices(profile.central(), {1, 1}));
 }
 
-HotRemoveSpec spec_of(const vmsa::Regime& r, const char* strategy, std::uint64_t memory, unsigned mapping = 0) {
+HotRemoveSpec spec_of(const vmsa::Regime& r, const char* strategy, std::uint64_t memory,
+                      unsigned mapping = 0) {
   HotRemoveSpec spec{};
   spec.regime = r;
   spec.mapping = mm::mappings[mapping];
@@ -84,7 +85,8 @@ void expect_counts(const HotRemoveSpec& spec) {
 TEST(TimedCounts, EveryRegimeAndStrategy) {
   for (const vmsa::Regime& r : vmsa::regimes)
     for (const mm::Strategy& strategy : mm::strategies)
-      for (std::uint64_t sections : {1, 3}) expect_counts(spec_of(r, strategy.name, sections * r.section_size()));
+      for (std::uint64_t sections : {1, 3})
+        expect_counts(spec_of(r, strategy.name, sections * r.section_size()));
 }
 
 TEST(TimedCounts, EveryMapping) {

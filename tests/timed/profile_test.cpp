@@ -32,8 +32,8 @@ TEST(Profile, TheBuiltInOnesAreThere) {
       EXPECT_NE(f.status, Status::user) << p.key;
     }
   }
-  EXPECT_EQ(names, (std::vector<std::string>{"arm64-server", "bbml2-192", "neoverse-n1-2x80", "neoverse-v2-72",
-                                             "small-8"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"arm64-server", "bbml2-192", "neoverse-n1-2x80",
+                                             "neoverse-v2-72", "small-8"}));
 }
 
 TEST(Profile, TheMachinesAreThoseOfTheirNames) {
@@ -47,7 +47,8 @@ TEST(Profile, TheMachinesAreThoseOfTheirNames) {
 }
 
 TEST(Profile, AnOverrideChangesOneValueAndIsExact) {
-  const auto profile = parse_profile(with_base("[broadcast]\nbase = { value = 0.7, unit = \"us\" }\n"), "my.toml");
+  const auto profile =
+      parse_profile(with_base("[broadcast]\nbase = { value = 0.7, unit = \"us\" }\n"), "my.toml");
   ASSERT_TRUE(profile) << profile.error().text();
   const Figure& f = (*profile)[Param::broadcast_base];
   EXPECT_EQ(f.value, 700);
@@ -59,23 +60,27 @@ TEST(Profile, AnOverrideChangesOneValueAndIsExact) {
 }
 
 TEST(Profile, UnitsAreConverted) {
-  for (const char* text : {"value = 700, unit = \"ns\"", "value = 0.7, unit = \"us\"", "value = 0.0007, unit = \"ms\""}) {
-    const auto profile = parse_profile(with_base(std::string("[broadcast]\nbase = { ") + text + " }\n"), "my.toml");
+  for (const char* text :
+       {"value = 700, unit = \"ns\"", "value = 0.7, unit = \"us\"", "value = 0.0007, unit = \"ms\""}) {
+    const auto profile =
+        parse_profile(with_base(std::string("[broadcast]\nbase = { ") + text + " }\n"), "my.toml");
     ASSERT_TRUE(profile) << profile.error().text();
     EXPECT_DOUBLE_EQ((*profile)[Param::broadcast_base].value, 700);
   }
 }
 
 TEST(ProfileNegative, UnknownKeys) {
-  EXPECT_EQ(error_of(with_base("speed = 3\n")),
-            "my.toml:2: unknown key 'speed'; expected name, title, base, machine, broadcast, barrier, bystander, "
-            "memory, interrupt, kernel");
+  EXPECT_EQ(
+      error_of(with_base("speed = 3\n")),
+      "my.toml:2: unknown key 'speed'; expected name, title, base, machine, broadcast, barrier, bystander, "
+      "memory, interrupt, kernel");
   EXPECT_EQ(error_of(with_base("[barrier]\ndmb = { value = 1, unit = \"ns\" }\n")),
             "my.toml:3: unknown key 'barrier.dmb'; expected stores, idle, isb, local_flush");
   EXPECT_EQ(error_of(with_base("[barrier]\nisb = { value = 10, unit = \"ns\", note = \"x\" }\n")),
             "my.toml:3: unknown key 'note' in barrier.isb; expected value, unit, range, status, source");
   EXPECT_EQ(error_of(with_base("[machine]\ncores = 4\n")),
-            "my.toml:3: unknown key 'machine.cores'; expected cpus, sockets, range_tlbi, bbm, repeat_tlbi_affected");
+            "my.toml:3: unknown key 'machine.cores'; expected cpus, sockets, range_tlbi, bbm, "
+            "repeat_tlbi_affected");
 }
 
 TEST(ProfileNegative, ValuesOutOfRange) {
@@ -87,13 +92,15 @@ TEST(ProfileNegative, ValuesOutOfRange) {
             "my.toml:3: broadcast.base must be a number; expected 20 ns to 20 us");
   EXPECT_EQ(error_of(with_base("[broadcast]\nbase = { value = \"fast\", unit = \"us\" }\n")),
             "my.toml:3: broadcast.base must be a number; expected 20 ns to 20 us");
-  EXPECT_EQ(error_of(with_base("[machine]\ncpus = 0\n")), "my.toml:3: machine.cpus must be a whole number, expected 1 to 4096");
+  EXPECT_EQ(error_of(with_base("[machine]\ncpus = 0\n")),
+            "my.toml:3: machine.cpus must be a whole number, expected 1 to 4096");
   EXPECT_EQ(error_of(with_base("[machine]\ncpus = 2\nsockets = 4\n")),
             "my.toml:2: machine.sockets is larger than machine.cpus");
 }
 
 TEST(ProfileNegative, Units) {
-  EXPECT_EQ(error_of(with_base("[barrier]\nisb = { value = 10 }\n")), "my.toml:3: barrier.isb needs a unit: ns, us, ms or s");
+  EXPECT_EQ(error_of(with_base("[barrier]\nisb = { value = 10 }\n")),
+            "my.toml:3: barrier.isb needs a unit: ns, us, ms or s");
   EXPECT_EQ(error_of(with_base("[barrier]\nisb = { value = 10, unit = \"cycles\" }\n")),
             "my.toml:3: barrier.isb is a time: the unit must be ns, us, ms or s");
   EXPECT_EQ(error_of(with_base("[bystander]\ntlb_entries = { value = 1280, unit = \"ns\" }\n")),
@@ -113,13 +120,15 @@ TEST(ProfileNegative, Shapes) {
   EXPECT_EQ(error_of(with_base("barrier = 3\n")), "my.toml:2: barrier must be a table");
   EXPECT_EQ(error_of(with_base("[barrier]\nisb = 10\n")),
             "my.toml:3: barrier.isb must be a table such as { value = 1, unit = \"ns\" }");
-  EXPECT_EQ(error_of(with_base("[barrier]\nisb = { unit = \"ns\" }\n")), "my.toml:3: barrier.isb lacks 'value'");
+  EXPECT_EQ(error_of(with_base("[barrier]\nisb = { unit = \"ns\" }\n")),
+            "my.toml:3: barrier.isb lacks 'value'");
   EXPECT_EQ(error_of(with_base("[barrier]\nisb = { value = 10, unit = \"ns\", status = \"measured\" }\n")),
             "my.toml:3: status must be published, derived, guess or user");
   EXPECT_EQ(error_of(with_base("[machine]\nbbm = 2\n")),
             "my.toml:3: machine.bbm must be level0, level1, level2 or level2_no_abort");
   EXPECT_EQ(error_of("base = \"grace\"\n"),
-            "my.toml:1: no profile 'grace'; there are arm64-server, bbml2-192, neoverse-n1-2x80, neoverse-v2-72, small-8");
+            "my.toml:1: no profile 'grace'; there are arm64-server, bbml2-192, neoverse-n1-2x80, "
+            "neoverse-v2-72, small-8");
   EXPECT_TRUE(error_of("a = [\n").starts_with("my.toml:1: not TOML: ")) << error_of("a = [\n");
 }
 
@@ -130,7 +139,8 @@ TEST(ProfileNegative, WhatTheParserAssertsIsRefused) {
 
 TEST(ProfileNegative, AWholeProfileSaysEverything) {
   EXPECT_TRUE(error_of("name = \"mine\"\n").starts_with("my.toml: broadcast.base is missing ("));
-  EXPECT_EQ(error_of("[barrier]\nisb = { value = 10, unit = \"ns\" }\n"), "my.toml:2: barrier.isb lacks 'range'");
+  EXPECT_EQ(error_of("[barrier]\nisb = { value = 10, unit = \"ns\" }\n"),
+            "my.toml:2: barrier.isb lacks 'range'");
 }
 
 TEST(ProfileNegative, Files) {
@@ -143,7 +153,8 @@ TEST(ProfileNegative, Files) {
 
 TEST(Profile, FilesAreLaidOverEachOther) {
   const std::string path = testing::TempDir() + "/shootdown-override.toml";
-  std::ofstream(path) << "[barrier]\nisb = { value = 12, unit = \"ns\", range = [10, 14], status = \"derived\", source = \"s\" }\n";
+  std::ofstream(path) << "[barrier]\nisb = { value = 12, unit = \"ns\", range = [10, 14], status = "
+                         "\"derived\", source = \"s\" }\n";
   const auto profile = load_profile("small-8," + path);
   ASSERT_TRUE(profile) << profile.error().text();
   EXPECT_EQ(profile->cpus, 8u);
