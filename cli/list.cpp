@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/audit.hpp"
+#include "cli/audit.hpp"
 #include "cli/check_options.hpp"
 #include "cli/command.hpp"
 #include "cli/suggest.hpp"
@@ -116,6 +117,8 @@ void run(const ListOptions& o, Session& session) {
     session.exit_code = list_profiles(o.profile, o.format, session.out, session.err);
     return;
   }
+  if (o.what == "kernels") return list_kernels(o.format, session);
+  if (o.what == "workloads") return list_workloads(o.format, session);
   if (o.what == "kernels") return list_kernels(o.format, session);
   if (o.what == "workloads") return list_workloads(o.format, session);
   std::vector<std::string> names;

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "report/check/cell.hpp"
 #include "report/check/describe.hpp"
 #include "report/check/timeline.hpp"
 #include "report/check/writer.hpp"
@@ -18,7 +19,7 @@ using scenario::Path;
 using scenario::Verdict;
 
 constexpr std::size_t name_width = 20;
-constexpr std::size_t cell_width = 13;
+constexpr std::size_t cell_width = 15;
 
 bool same_column(const HotRemoveConfig& a, const HotRemoveConfig& b) { return column_name(a) == column_name(b); }
 
@@ -35,29 +36,11 @@ std::string thousands(std::uint64_t n) {
 /// The two lines over a column.
 std::array<std::string, 2> heading(const HotRemoveConfig& c) {
   switch (c.path) {
-    case Path::linear: return {"linear map:", c.mapping.name};
-    case Path::vmemmap: return {"vmemmap:", name(c.vmemmap)};
+    case Path::linear: return {"linear map", c.mapping.name};
+    case Path::vmemmap: return {"vmemmap", name(c.vmemmap)};
     case Path::both: return {std::string(c.mapping.name) + " and", std::string("vmemmap ") + name(c.vmemmap)};
   }
   return {};
-}
-
-/// The two lines of a cell: the verdict, or harm and cause.
-std::array<std::string, 2> cell(const CheckResult& r) {
-  switch (r.verdict) {
-    case Verdict::safe: {
-      const unsigned kept = r.tables_retained.value_or(0);
-      return {"safe", kept > 0 ? fmt::format("keeps {} table{}", kept, kept > 1 ? "s" : "") : ""};
-    }
-    case Verdict::unsafe: {
-      if (!r.counterexample) return {"UNSAFE", ""};
-      const auto cause = r.counterexample->cause;
-      return {name(r.counterexample->violation.finding.harm), cause != shadow::Cause::none ? name(cause) : ""};
-    }
-    case Verdict::bound: break;
-  }
-  if (is_not_searched(r)) return {"-", ""};
-  return {"unknown", fmt::format("{}", bound_hit(r))};
 }
 
 class TextWriter final : public CheckWriter {
@@ -92,22 +75,20 @@ class TextWriter final : public CheckWriter {
          << fmt::format(", {} layout, table rule {}\n\n", scenario::name(c.layout), scenario::name(c.table_rule));
     for (int line = 0; line < 2; ++line) {
       std::string text = fmt::format("  {:<{}}", line == 1 ? "strategy" : "", name_width);
-      for (const auto& column : columns_) text += fmt::format("{:<{}}", heading(column).at(line), width());
-      out_ << plan_.style.dim(text) << '\n';
+      std::string before;
+      for (const auto& column : columns_) {
+        const std::string words = heading(column).at(line);
+        text += fmt::format("{:<{}}", line == 0 && words == before ? "" : words, width());
+        before = words;
+      }
+      out_ << plan_.style.dim(without_trailing_blanks(text)) << '\n';
     }
   }
 
   std::size_t width() const {
     return std::any_of(columns_.begin(), columns_.end(), [](const auto& c) { return c.path == Path::both; })
-               ? std::size_t{19}
+               ? std::size_t{20}
                : cell_width;
-  }
-
-  std::string paint(const CheckResult& r, const std::string& text, int line) const {
-    const std::string padded = fmt::format("{:<{}}", text, width());
-    if (r.verdict == Verdict::bound) return plan_.style.caution(padded);
-    if (line == 1) return plan_.style.dim(padded);
-    return r.verdict == Verdict::safe ? plan_.style.good(padded) : plan_.style.bad(padded);
   }
 
   void finish_row() {
@@ -117,11 +98,12 @@ class TextWriter final : public CheckWriter {
     for (const auto& column : columns_) {
       const auto r = std::find_if(row_.begin(), row_.end(), [&](const auto& x) { return same_column(x.config, column); });
       for (int line = 0; line < 2; ++line)
-        lines.at(line) += r != row_.end() ? paint(*r, cell(*r).at(line), line) : std::string(width(), ' ');
+        lines.at(line) += r != row_.end() ? paint(*r, fmt::format("{:<{}}", cell(*r).at(line), width()), line, plan_.style)
+                                          : std::string(width(), ' ');
       second |= r != row_.end() && !cell(*r)[1].empty();
     }
-    out_ << lines[0] << '\n';
-    if (second) out_ << lines[1] << '\n';
+    out_ << without_trailing_blanks(lines[0]) << '\n';
+    if (second) out_ << without_trailing_blanks(lines[1]) << '\n';
     for (CheckResult& r : row_) account(std::move(r));
     row_.clear();
   }
@@ -166,7 +148,7 @@ class TextWriter final : public CheckWriter {
   void finish() const {
     const HotRemoveConfig& c = plan_.configs.front();
     out_ << explored(c);
-    out_ << fmt::format("Bounds of each search: {} states, {} MiB. \"safe\" means that none was reached.\n",
+    out_ << fmt::format("Bounds of each search: {} states, {} MiB.\n",
                         thousands(plan_.bounds.states), plan_.bounds.bytes >> 20);
     if (plan_.left_out > 0)
       out_ << fmt::format("Left out: {} combination{} that do not exist ({}).\n", plan_.left_out,
@@ -175,30 +157,26 @@ class TextWriter final : public CheckWriter {
       out_ << "A counterexample: shootdown check " << plan_.scenario << ' ' << selection(*first_unsafe_) << '\n';
   }
 
-  std::string explored(const HotRemoveConfig& c) const {
+  static std::string explored(const HotRemoveConfig& c) {
+    const bool adds = c.experiment == scenario::Experiment::hot_add;
     std::string text = fmt::format(
-        "Explored in each: every order in which {} CPUs can act ({}), every translation and walk-cache entry that\n"
-        "they may keep, stores that become visible late, hardware access flags{}.\n",
-        c.cpus, roles(c), c.features.hardware_access_flag ? "" : " (off)");
+        "\"safe\": every schedule was explored, and nothing found. {} CPUs: one {}; one uses a neighbouring\n"
+        "page and vmalloc{}; one takes over whatever is released and writes words into it that look like descriptors.\n"
+        "Explored: every order of their operations, every translation and walk-cache entry that a CPU may keep,\n"
+        "every moment at which a store may become visible{}.\n",
+        c.cpus, adds ? "adds memory and removes it" : "removes memory",
+        c.cpus == 4 ? "; one dumps the tables" : " and dumps the tables",
+        c.features.hardware_access_flag ? ", access flags that hardware sets" : "");
     const vmsa::Regime r = scenario::model_regime(c);
     if (c.geometry == scenario::Geometry::scaled)
       text += fmt::format(
-          "Scaled down: tables of {} entries, contiguous groups of 2, two sections of 2 to 8 pages; levels, leaf sizes "
-          "and\nshared tables as in the real regime.\n",
+          "Scaled down: tables of {} entries, contiguous groups of 2, two sections; levels, kinds of leaves and\n"
+          "shared tables are those of the real regime (--geometry full searches full tables).\n",
           r.entries_per_table());
     else
-      text += fmt::format("Full geometry: tables of {} entries; two sections of {} pages.\n", r.entries_per_table(),
+      text += fmt::format("Full tables of {} entries; two sections of {} pages.\n", r.entries_per_table(),
                           r.section_size() / r.page_size());
     return text;
-  }
-  static std::string roles(const HotRemoveConfig& c) {
-    const std::string first =
-        c.experiment == scenario::Experiment::hot_add ? "one adds memory and removes it" : "one removes";
-    const std::string reuse = "takes over what is released and writes into it";
-    if (c.cpus == 2) return first + "; one uses a neighbour and vmalloc, dumps the tables, then " + reuse;
-    const std::string user = "; one uses a neighbour and vmalloc";
-    if (c.cpus == 3) return first + user + " and dumps the tables; one " + reuse;
-    return first + user + "; one dumps the tables; one " + reuse;
   }
   static std::string selection(const HotRemoveConfig& c) {
     std::string text = fmt::format("--strategy {} --granule {}", c.strategy.name, granule_name(c.real));

@@ -73,7 +73,7 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
   const std::string holders = describe(t.op.broadcast ? e.holders : e.holders & shadow::CpuSet::one(cpu));
   switch (outcome) {
     case Outcome::doomed:
-      return fmt::format("covers {}; {} may keep it until CPU {}'s DSB", entry, holders, cpu);
+      return fmt::format("covers {}: {} may keep it until CPU {}'s DSB", entry, holders, cpu);
     case Outcome::scope:
       return fmt::format("local to CPU {}: {} keeps {}", cpu,
                          describe(e.holders - shadow::CpuSet::one(cpu)), entry);
@@ -88,21 +88,22 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
   return entry;
 }
 
-std::string describe(const vmsa::Regime& r, const model::Violation& v) {
+std::string describe(const vmsa::Regime& r, const model::Violation& v, bool taken) {
   const shadow::Finding& f = v.finding;
   const std::string holders = describe(f.holders);
+  const char* gone = taken ? "has a new owner" : "is given away";
   switch (f.harm) {
     case Harm::none: return "nothing found";
     case Harm::stale_page:
-      return fmt::format("page {:#x} is given away while {} may still reach it at {:#x} through the stale {}",
-                         f.page.value, holders, f.va.value, describe(r, f.entry));
+      return fmt::format("page {:#x} {} while {} may still reach it at {:#x} through the stale {}", f.page.value, gone,
+                         holders, f.va.value, describe(r, f.entry));
     case Harm::stale_table:
       if (v.hardware)
-        return fmt::format("hardware of {} walks {:#x} through the stale {} and sets an access flag in page {:#x}, "
-                           "which belongs to somebody else",
-                           holders, f.va.value, describe(r, f.entry), f.page.value);
-      return fmt::format("table page {:#x} is given away while {} may still walk into it through the stale {}",
-                         f.page.value, holders, describe(r, f.entry));
+        return fmt::format("{} walks {:#x} through the stale {}: its hardware writes an access flag into page {:#x}, "
+                           "which has a new owner",
+                           describe(shadow::CpuSet::one(v.cpu)), f.va.value, describe(r, f.entry), f.page.value);
+      return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}", f.page.value, gone,
+                         holders, describe(r, f.entry));
     case Harm::walker_table:
       return fmt::format("CPU {} follows a table pointer into page {:#x}, which is no table any more", v.cpu,
                          f.page.value);

@@ -29,8 +29,9 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t);
 std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, const shadow::Entry& e,
                      shadow::Outcome outcome);
 
-/// The finding as one sentence: who may do what, through which entry.
-std::string describe(const vmsa::Regime& r, const model::Violation& v);
+/// The finding as one sentence: who may do what, through which entry. `taken` when a new owner has just taken the
+/// page over, and not when it is released.
+std::string describe(const vmsa::Regime& r, const model::Violation& v, bool taken = false);
 
 std::string hex(std::uint64_t value);
 

@@ -40,17 +40,30 @@ void write_holders(std::ostream& out, const Story& story, const model::Violation
   }
 }
 
+/// In the manner of page_owner.
 void write_page(std::ostream& out, const scenario::CheckResult& result, const Story& story) {
-  const auto page = result.counterexample->violation.finding.page;
-  const scenario::Arrangement a = scenario::arrange(result.config);
-  if (page.value == 0) return;
-  out << fmt::format("\nThe buggy page is {:#x}, ", page.value);
-  if (a.range.contains(page)) out << "of the memory that is being removed";
-  else if (result.counterexample->violation.finding.harm == shadow::Harm::stale_page) out << "behind vmemmap";
-  else out << "a translation table";
-  if (story.released_in)
-    out << fmt::format("; given away in step {}, {} steps before", *story.released_in, story.step - *story.released_in);
-  out << '\n';
+  const model::Violation& v = result.counterexample->violation;
+  const auto page = v.finding.page;
+  if (page.value == 0 || v.finding.harm == shadow::Harm::break_before_make) return;
+  const bool removed = scenario::arrange(result.config).range.contains(page);
+  out << fmt::format("\nThe buggy page: {:#x}, {}\n", page.value,
+                     removed                                          ? "part of the memory that is removed"
+                     : v.finding.harm == shadow::Harm::stale_page     ? "behind vmemmap"
+                                                                      : "a translation table");
+  auto deed = [&](const char* what, const std::optional<Story::Deed>& d) {
+    if (d) out << fmt::format(" {} by CPU {} in {}, step {}\n", what, d->cpu, d->function, d->step);
+  };
+  deed("released", story.released);
+  deed("taken over", story.taken);
+}
+
+/// The sentence of the finding on lines that fit a terminal.
+std::string broken_up(std::string text) {
+  for (const char* word : {" through the stale ", " while "}) {
+    const std::size_t at = text.find(word);
+    if (at != std::string::npos) text[at] = '\n';
+  }
+  return text;
 }
 
 }  // namespace
@@ -66,10 +79,10 @@ void write_splat(std::ostream& out, const scenario::CheckResult& result, const S
   const model::Violation& v = x.violation;
   const scenario::HotRemoveConfig& c = result.config;
   out << rule << '\n' << style.bad(splat_title(result, story)) << '\n';
-  out << describe(story.regime, v) << '\n';
+  out << broken_up(describe(story.regime, v)) << '\n';
   if (x.cause != shadow::Cause::none)
     out << fmt::format("Cause: {}: {}\n", name(x.cause), shadow::cause_texts[static_cast<std::size_t>(x.cause)].meaning);
-  out << fmt::format("\nCPU: {} Step: {} Comm: {}/{}\n", v.cpu, story.step, experiment_name(c), c.strategy.name);
+  out << fmt::format("\nCPU: {} Comm: {}/{} Step: {}\n", v.cpu, experiment_name(c), c.strategy.name, story.step);
   out << fmt::format("Machine: {} pages, {}-bit VA, {} levels, {}, {} layout, rule {}{}\n", granule_name(c.real),
                      c.real.va_bits, c.real.level_count(), column_name(c), scenario::name(c.layout), scenario::name(c.table_rule),
                      c.geometry == scenario::Geometry::scaled ? ", scaled geometry" : "");

@@ -68,8 +68,8 @@ std::string use_name(std::uint64_t use) {
 /// Follows the events of a run and tells them, with the memory as it is at each.
 class Teller {
  public:
-  Teller(const model::Setup& setup, const vmsa::Regime& r)
-      : r_(r), memory_(setup.world.memory), tables_(r, setup.root) {
+  Teller(const model::Setup& setup, const vmsa::Regime& r, const shadow::Finding& finding)
+      : r_(r), finding_(finding), memory_(setup.world.memory), tables_(r, setup.root) {
     tables_.learn(memory_, false);
   }
 
@@ -94,8 +94,9 @@ class Teller {
   }
 
   unsigned step() const { return step_; }
-  std::map<std::uint64_t, unsigned> released;  ///< page -> step that gave it away
-  model::Site last_site;                       ///< of the code behind the last event
+  std::optional<Story::Deed> released;  ///< who gave the page of the finding away
+  std::optional<Story::Deed> taken;     ///< and who took it over
+  model::Site last_site;                ///< of the code behind the last event
 
  private:
   StoryLine tell(const Event& e) {
@@ -109,11 +110,13 @@ class Teller {
         break;
       case Event::Kind::drain:
         last_site = e.stores.empty() ? model::Site{} : origin_[{e.cpu, e.stores.front().slot.value}];
+        line.function = "(store buffer)";
         line.text = "its store becomes visible to every walker";
         break;
       case Event::Kind::hardware_access_flag:
         last_site = {};
-        line.text = "hardware walks, and sets an access flag";
+        line.function = "(table walk)";
+        line.text = "hardware sets an access flag";
         break;
     }
     see_stores(e, line);
@@ -121,12 +124,36 @@ class Teller {
       line.notes.push_back(describe(r_, e.op.tlbi, e.cpu, entry, outcome));
     for (const shadow::Entry& entry : e.dropped)
       line.notes.push_back(fmt::format("no longer held by {}: {}", dropped_by(e, entry), describe(r_, entry)));
+    line.relevant = is_relevant(e);
     if (e.violation) {
-      line.notes.push_back(describe(r_, *e.violation));
-      line.harmful = true;
+      line.notes.push_back(describe(r_, *e.violation, e.op.kind == OpKind::take_released));
+      line.harmful = line.relevant = true;
       line.reading = false;
     }
     return line;
+  }
+
+  bool is_relevant(const Event& e) const {
+    const auto same_slot = [&](PhysAddr slot) { return slot == finding_.entry.slot; };
+    for (const Event::Visible& s : e.stores)
+      if (same_slot(s.slot)) return true;
+    for (const auto& [entry, outcome] : e.invalidated)
+      if (same_slot(entry.slot)) return true;
+    for (const shadow::Entry& entry : e.dropped)
+      if (same_slot(entry.slot)) return true;
+    switch (e.op.kind) {
+      case OpKind::write:
+      case OpKind::cmpxchg: return same_slot(PhysAddr(e.op.a)) || e.cpu != 0;
+      case OpKind::free:
+      case OpKind::defer: return model::unpack_page(e.op.a).page == finding_.page;
+      case OpKind::dsb:
+      case OpKind::isb:
+      case OpKind::tlbi: return false;
+      default: return true;
+    }
+  }
+  void gives_away(const Event& e, vmsa::PhysRange range) {
+    if (range.contains(finding_.page)) released = {step_, e.cpu, e.site.function()};
   }
 
   /// A DSB takes an entry from all but its issuer, whose own pipeline an ISB has to synchronise.
@@ -186,7 +213,7 @@ class Teller {
       case OpKind::read:
         line.reading = true;
         return fmt::format("reads {}: {}", slot_name(a), value(a, Descriptor{e.answer}));
-      case OpKind::write: return store(e) + " (in its store buffer)";
+      case OpKind::write: return store(e) + ", in its store buffer";
       case OpKind::cmpxchg:
         if (e.answer == op.b) return fmt::format("cmpxchg {}", change(a, Descriptor{op.b}, Descriptor{op.c}));
         return fmt::format("cmpxchg of {} fails: {}", slot_name(a), value(a, Descriptor{e.answer}));
@@ -203,7 +230,7 @@ class Teller {
         return fmt::format("allocates {} {:#x}", use_name(op.a), e.answer);
       case OpKind::clear_page: return fmt::format("zeroes page {:#x}", op.a);
       case OpKind::free:
-        released[op.a] = step_;
+        gives_away(e, {a, a + (r_.page_size() << op.c)});
         return fmt::format("frees {} {:#x}", use_name(op.b), op.a) + (op.c > 0 ? fmt::format(" of order {}", op.c) : "");
       case OpKind::defer: {
         const auto d = model::unpack_page(op.a);
@@ -214,7 +241,7 @@ class Teller {
         if (e.answer == 0) return "its list is empty";
         return fmt::format("takes page {:#x} off its list", model::unpack_page(e.answer).page.value);
       case OpKind::release_range:
-        for (PhysAddr p = a; p.value != op.b; p += r_.page_size()) released[p.value] = step_;
+        gives_away(e, {a, PhysAddr(op.b)});
         return fmt::format("hands memory {:#x}-{:#x} back to its provider", op.a, op.b - 1);
       case OpKind::memblock_add: return fmt::format("memblock_add {:#x}-{:#x}", op.a, op.b - 1);
       case OpKind::memblock_remove: return fmt::format("memblock_remove {:#x}-{:#x}", op.a, op.b - 1);
@@ -230,11 +257,13 @@ class Teller {
       case OpKind::choose:
         line.reading = true;
         return fmt::format("chooses {}", e.answer);
-      case OpKind::take_released: return fmt::format("takes over page {:#x}", e.answer);
+      case OpKind::take_released:
+        if (PhysAddr(e.answer) == finding_.page) taken = {step_, e.cpu, e.site.function()};
+        return fmt::format("takes over page {:#x}", e.answer);
       case OpKind::data_store: {
         own_[e.cpu][op.a] = Descriptor{op.b};
         origin_[{e.cpu, op.a}] = e.site;
-        return fmt::format("writes data {:#x} to {:#x} (in its store buffer)", op.b, op.a);
+        return fmt::format("writes data {:#x} to {:#x}, in its store buffer", op.b, op.a);
       }
       case OpKind::done: return "returns";
     }
@@ -242,6 +271,7 @@ class Teller {
   }
 
   const vmsa::Regime& r_;
+  const shadow::Finding& finding_;
   model::Memory memory_;
   Tables tables_;
   std::array<std::map<std::uint64_t, Descriptor>, model::max_cpus> own_;  ///< buffered stores, the youngest
@@ -280,7 +310,7 @@ Story tell(const scenario::CheckResult& result) {
   const scenario::Counterexample& x = *result.counterexample;
   const model::Setup setup = scenario::set_up(result.config);
   Story story{.regime = setup.world.shadow.regime()};
-  Teller teller(setup, story.regime);
+  Teller teller(setup, story.regime, x.violation.finding);
   teller.look_ahead(x.timeline);
   story.lines = teller.tell(x.timeline);
   story.step = teller.step();
@@ -290,8 +320,8 @@ Story tell(const scenario::CheckResult& result) {
   }
   story.consequence = teller.tell(x.consequence);
   story.held = held_at_end(result);
-  const auto released = teller.released.find(x.violation.finding.page.value);
-  if (released != teller.released.end() && released->second < story.step) story.released_in = released->second;
+  story.released = teller.released;
+  story.taken = teller.taken;
   return story;
 }
 

@@ -19,6 +19,7 @@ struct StoryLine {
   std::string text;
   std::vector<std::string> notes;  ///< what it did to stale entries, and the finding
   bool reading = false;            ///< a look at a descriptor or a page: left out of short timelines
+  bool relevant = false;           ///< it concerns the entry or the page of the finding, or other CPUs
   bool harmful = false;            ///< the last note is the finding
 };
 
@@ -38,7 +39,14 @@ struct Story {
   std::vector<const char*> trace;
   unsigned trace_line = 0;
   unsigned step = 0;          ///< of the harm
-  std::optional<unsigned> released_in;  ///< the step that gave the page away, when that came before the harm
+  /// Who gave the page of the finding away, and who took it over, as far as the story goes.
+  struct Deed {
+    unsigned step = 0;
+    unsigned cpu = 0;
+    std::string function;
+  };
+  std::optional<Deed> released;
+  std::optional<Deed> taken;
 };
 
 /// `result` must have a counterexample.

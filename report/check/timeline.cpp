@@ -27,19 +27,47 @@ class Layout {
   std::size_t function_ = 8;
 };
 
+/// Longer stories are told without what concerns other entries only.
+constexpr std::size_t long_story = 30;
+/// What follows a line that matters: the flush after a clear, say.
+constexpr std::size_t aftermath = 4;
+
+std::vector<const StoryLine*> lines_to_tell(const std::vector<StoryLine>& lines, const TimelineOptions& o) {
+  std::vector<const StoryLine*> told;
+  for (const StoryLine& l : lines)
+    if (!l.reading || o.all) told.push_back(&l);
+  if (o.all || told.size() <= long_story) return told;
+  std::vector<const StoryLine*> shorter;
+  std::size_t since = aftermath + 1;
+  for (const StoryLine* l : told) {
+    since = l->relevant ? 0 : since + 1;
+    shorter.push_back(since <= aftermath ? l : nullptr);
+  }
+  return shorter;
+}
+
 void write_lines(std::ostream& out, const std::vector<StoryLine>& lines, const Layout& layout,
                  const TimelineOptions& o) {
-  unsigned last_step = 0;
-  for (const StoryLine& l : lines) {
-    if (l.reading && !o.reads) continue;
-    out << layout.head(l, l.step != last_step) << l.text << '\n';
-    last_step = l.step;
-    for (std::size_t i = 0; i < l.notes.size(); ++i) {
-      const bool finding = l.harmful && i + 1 == l.notes.size();
-      const std::string text = (finding ? "=> " : "") + l.notes[i];
+  unsigned last_step = 0, left_out = 0;
+  auto gap = [&] {
+    if (left_out > 0) out << o.style.dim(fmt::format("  ...  {} operations on other entries (-v shows them)", left_out)) << '\n';
+    left_out = 0;
+  };
+  for (const StoryLine* l : lines_to_tell(lines, o)) {
+    if (l == nullptr) {
+      ++left_out;
+      continue;
+    }
+    gap();
+    out << layout.head(*l, l->step != last_step) << l->text << '\n';
+    last_step = l->step;
+    for (std::size_t i = 0; i < l->notes.size(); ++i) {
+      const bool finding = l->harmful && i + 1 == l->notes.size();
+      const std::string text = (finding ? "=> " : "") + l->notes[i];
       out << layout.indent() << (finding ? o.style.bad(text) : o.style.dim(text)) << '\n';
     }
   }
+  gap();
 }
 
 void write_held(std::ostream& out, const Story& story, const Style& style) {
@@ -71,8 +99,9 @@ void write_timeline(std::ostream& out, const Story& story, const TimelineOptions
 void write_counterexample(std::ostream& out, const scenario::CheckResult& result, const TimelineOptions& o) {
   const scenario::HotRemoveConfig& c = result.config;
   const Story story = tell(result);
-  out << o.style.strong(fmt::format("Strategy {}, {} pages, {}-bit VA, {}: {} steps to harm, none shorter\n\n",
+  out << o.style.strong(fmt::format("Strategy {}, {} pages, {}-bit VA, {}: harm in step {}, and in no earlier\n\n",
                                     c.strategy.name, granule_name(c.real), c.real.va_bits, column_name(c), story.step));
+  if (c.mutation) out << "Mutant: " << c.mutation->describe() << "\n\n";
   write_timeline(out, story, o);
   out << '\n';
   write_splat(out, result, story, o.style);

@@ -11,7 +11,7 @@ namespace shootdown::report {
 
 struct TimelineOptions {
   Style style;
-  bool reads = false;  ///< show what was only looked at, too
+  bool all = false;  ///< show what was only looked at, and every step of a long story
 };
 
 /// Steps as lines: step number, CPU, function, what happened; below it what that did to stale entries.

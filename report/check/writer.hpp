@@ -53,6 +53,8 @@ inline const char* bound_hit(const scenario::CheckResult& r) {
 }
 
 std::unique_ptr<CheckWriter> make_text_writer(std::ostream& out);
+/// One matrix for all page sizes, at the end: cells say once what holds for each.
+std::unique_ptr<CheckWriter> make_summary_writer(std::ostream& out);
 std::unique_ptr<CheckWriter> make_json_writer(std::ostream& out);
 std::unique_ptr<CheckWriter> make_ktap_writer(std::ostream& out);
 
