@@ -137,6 +137,11 @@ TEST(ProfileNegative, WhatTheParserAssertsIsRefused) {
             "my.toml: not TOML: a key begins with a character that none can begin with");
 }
 
+TEST(ProfileNegative, OnlyPlainAsciiReachesTheParser) {
+  EXPECT_EQ(error_of("base = \"small-8\"\nn\xd1\xaa = 1\n"),
+            "my.toml:2: not plain ASCII; write us for microseconds, and names without accents");
+}
+
 TEST(ProfileNegative, AWholeProfileSaysEverything) {
   EXPECT_TRUE(error_of("name = \"mine\"\n").starts_with("my.toml: broadcast.base is missing ("));
   EXPECT_EQ(error_of("[barrier]\nisb = { value = 10, unit = \"ns\" }\n"),
