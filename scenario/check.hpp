@@ -13,15 +13,18 @@
 namespace shootdown::scenario {
 
 enum class Verdict : std::uint8_t { safe, unsafe, bound };
-inline const char* name(Verdict v) { return v == Verdict::safe ? "safe" : v == Verdict::unsafe ? "unsafe" : "bound"; }
+inline const char* name(Verdict v) {
+  return v == Verdict::safe ? "safe" : v == Verdict::unsafe ? "unsafe" : "bound";
+}
 
 /// The shortest way to a harm.
 struct Counterexample {
   model::Violation violation;
   shadow::Cause cause = shadow::Cause::none;
-  std::vector<explore::TimelineStep> timeline;     ///< from the start to the harm
-  std::vector<explore::TimelineStep> consequence;  ///< and on to the damage; empty when there is nothing to add
-  bool at_end = false;                             ///< the harm is that of a finished or stuck run
+  std::vector<explore::TimelineStep> timeline;  ///< from the start to the harm
+  std::vector<explore::TimelineStep>
+      consequence;      ///< and on to the damage; empty when there is nothing to add
+  bool at_end = false;  ///< the harm is that of a finished or stuck run
 };
 
 struct CheckResult {
