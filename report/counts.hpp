@@ -15,7 +15,7 @@ namespace shootdown::report {
 /// Counts over one window. For hot-remove the window is the removal: try_remove_memory() from entry to return
 /// (all of its calls, when memory blocks are removed one by one); building the mapping is outside.
 struct Counts {
-  std::array<std::uint64_t, vmsa::tlbi_ops.size()> tlbi{};  ///< by position in `tlbi_ops`
+  std::array<std::uint64_t, vmsa::tlbi_ops.size()> tlbi{};     ///< by position in `tlbi_ops`
   std::array<std::uint64_t, machine::dsb_names.size()> dsb{};  ///< by machine::Dsb
   std::uint64_t isb = 0;
   std::uint64_t sgi = 0;                ///< interrupts sent, one per target CPU
