@@ -49,8 +49,8 @@ struct LinearMapping {
 
   constexpr PhysAddr physical(VirtAddr va) const { return start + (va - whole.start); }
   constexpr bool covers(VirtAddr start_va, std::uint64_t size) const {
-    return start_va - whole.start <= whole.size() - size && start_va - whole.start + size <= whole.size() &&
-           physical(start_va).is_aligned(size);
+    const std::uint64_t before = start_va - whole.start;  // huge when it starts below the mapping
+    return before <= whole.size() && size <= whole.size() - before && physical(start_va).is_aligned(size);
   }
 };
 
@@ -75,8 +75,7 @@ bool map_range(M& m, PhysAddr table, VirtRange range, const LinearMapping& map) 
     if (is_leaf_here<R, L>(map, va)) {
       vmsa::Attributes attributes = vmsa::page_kernel;
       attributes.contiguous = is_contiguous_here<R, L>(map, va);
-      m.write_once(vmsa::slot_address(R, table, L, va),
-                   vmsa::make_leaf(R, L, map.physical(va), attributes));
+      m.write_once(vmsa::slot_address(R, table, L, va), vmsa::make_leaf(R, L, map.physical(va), attributes));
       continue;
     }
     if constexpr (L < vmsa::page_level) {
