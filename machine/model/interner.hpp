@@ -33,7 +33,7 @@ class Interner {
   }
   /// The identifier of a known sequence, or `unknown`.
   std::uint32_t find(std::span<const Word> words) const {
-    return slots_[slot_of(words, hash_words(words))] - 1;
+    return (slots_[slot_of(words, hash_words(words))] & mask()) - 1;
   }
 
   std::span<const Word> operator[](std::uint32_t id) const {
