@@ -69,6 +69,7 @@ inline model::Setup set_up(const InstallSetup& s) {
     add(pool + i * tall.page_size(), model::PageState::free, false, true);
     w.memory.write(PhysAddr(pool + i * tall.page_size()), vmsa::Descriptor{left_behind});
   }
+  add(data, model::PageState::used, false, false);
   const unsigned slots = tall.entries_per_table();
   for (unsigned cpu = 0; cpu < s.cpus; ++cpu)
     setup.tasks.emplace_back([=, shared = s.shared_first](ModelMachine& m) {
