@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The guest's console, hostile: any bytes, in any pieces. Whatever they are, the log stays bounded and printable,
 // and says the same for the same bytes however they were cut.
+// Links: machine/metal
 #include <cstdint>
 #include <cstdlib>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What firmware hands to the image, hostile: any device tree, and any boot arguments.
+// Links: machine/metal
 #include <cstdint>
 #include <cstdlib>
 #include <string>

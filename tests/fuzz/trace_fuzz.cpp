@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Any bytes as a trace, read and judged to the end: refused, or judged, in bounded memory.
+// Links: audit
 #include <cstddef>
 #include <cstdint>
 #include <vector>
