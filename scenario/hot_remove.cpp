@@ -2,7 +2,6 @@
 #include "scenario/hot_remove.hpp"
 
 #include <algorithm>
-#include <set>
 #include <stdexcept>
 
 #include "machine/model/stepper.hpp"
@@ -244,21 +243,15 @@ model::Setup set_up(const HotRemoveConfig& c) {
 
 unsigned tables_retained(const HotRemoveConfig& c, const World& end) {
   const Arrangement a = arrange(c);
-  HotRemoveConfig before = c;
-  before.experiment = Experiment::hot_add;  // builds the neighbour only
-  before.mutation.reset();
-  const World start = set_up(before).world;
-  auto places = [&](const World& w) {
-    std::set<std::pair<int, std::uint64_t>> all;
-    for (const TableAt& t : linked_tables(w, PhysAddr(root_page)))
-      for (const auto& range : mapped_ranges(c, a))
-        if (translated(a.regime, t).overlaps(range)) all.insert({t.level.value, t.va.value});
-    return all;
-  };
-  const auto then = places(start);
-  const auto now = places(end);
-  return static_cast<unsigned>(
-      std::count_if(now.begin(), now.end(), [&](const auto& p) { return !then.contains(p); }));
+  const auto ranges = mapped_ranges(c, a);
+  const auto linked = linked_tables(end, PhysAddr(root_page));
+  return static_cast<unsigned>(std::count_if(linked.begin(), linked.end(), [&](const TableAt& t) {
+    const auto part = translated(a.regime, t);
+    // Before memory was added there were the neighbour's tables, and no others.
+    const bool was_there = part.contains(a.map.phys_to_virt(a.neighbour));
+    return !was_there &&
+           std::any_of(ranges.begin(), ranges.end(), [&](const auto& r) { return part.overlaps(r); });
+  }));
 }
 
 }  // namespace shootdown::scenario
