@@ -150,11 +150,14 @@ std::string make_token(const HotRemoveConfig& config, const std::vector<explore:
 tl::expected<Token, std::string> parse_token(std::string_view text) {
   if (take_field(text) != magic) return malformed("it does not begin with 'sd1.'");
   const std::string_view build = take_field(text);
+  if (build.size() != build_fingerprint().size() ||
+      build.find_first_not_of("0123456789abcdef") != std::string_view::npos)
+    return malformed("its build is no fingerprint");
   if (build != build_fingerprint())
     return tl::unexpected(
         fmt::format("the token was made by build {}, this is build {}: replay it there, or run "
                     "the check again here",
-                    build.substr(0, 16), build_fingerprint()));
+                    build, build_fingerprint()));
   std::vector<unsigned> values;
   for (const Field& f : fields(HotRemoveConfig{})) {
     unsigned value = 0;
