@@ -23,9 +23,12 @@ if(SHOOTDOWN_SANITIZE)
   set(sanitizer_flags -fsanitize=${SHOOTDOWN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   # -O1: a sanitizer build that takes longer than the tests themselves would not be run.
   set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1" CACHE STRING "Flags of a sanitizer build (assertions on)" FORCE)
-  target_compile_options(shootdown_options INTERFACE ${sanitizer_flags} -Wno-maybe-uninitialized)
-  target_link_options(shootdown_options INTERFACE ${sanitizer_flags})
-  target_compile_definitions(shootdown_options INTERFACE SHOOTDOWN_SANITIZED _GLIBCXX_ASSERTIONS)
+  # What is loaded into a program that is not ours (property SHOOTDOWN_GUEST_OF_ANOTHER_PROGRAM) cannot bring the
+  # run-time library that must have been first in that process.
+  set(ours $<NOT:$<BOOL:$<TARGET_PROPERTY:SHOOTDOWN_GUEST_OF_ANOTHER_PROGRAM>>>)
+  target_compile_options(shootdown_options INTERFACE "$<${ours}:${sanitizer_flags}>" -Wno-maybe-uninitialized)
+  target_link_options(shootdown_options INTERFACE "$<${ours}:${sanitizer_flags}>")
+  target_compile_definitions(shootdown_options INTERFACE $<${ours}:SHOOTDOWN_SANITIZED> _GLIBCXX_ASSERTIONS)
 else()
   # Not with sanitizers: their instrumentation gives g++ 12 false alarms of -Wmaybe-uninitialized and kin.
   target_compile_options(shootdown_options INTERFACE -Werror)

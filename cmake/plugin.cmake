@@ -8,7 +8,7 @@ add_library(shootdown-audit MODULE ${plugin_sources})
 # QEMU is no program of ours: nothing but the plugin's entry points may be visible in its process, and the
 # qemu_plugin_* functions are found in it at load time.
 set_target_properties(shootdown-audit PROPERTIES PREFIX "" CXX_VISIBILITY_PRESET hidden
-                      LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
+                      SHOOTDOWN_GUEST_OF_ANOTHER_PROGRAM ON LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}")
 target_link_libraries(shootdown-audit PRIVATE shootdown_common shootdown_vmsa zstd::libzstd_shared)
 if(TARGET shootdown)
   add_dependencies(shootdown shootdown-audit)
