@@ -6,6 +6,7 @@
 #include <chrono>
 #include <numeric>
 #include <span>
+#include <stdexcept>
 
 #include "explore/known_steps.hpp"
 
@@ -67,15 +68,15 @@ class Search {
     finished_ = true;
   }
 
-  void check_bounds(std::uint64_t visited) {
-    const auto bytes = store_.bytes() + system_.bytes();
-    if (options_.progress)
-      options_.progress(
-          {store_.size(), result_.transitions, store_.size() - visited, result_.depth, seconds()});
+  void check_bounds() {
+    if (store_.size() > options_.bounds.states) finish(Ending::states_bound);
+    if ((++expanded_ & 0x3ff) != 0) return;
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed))
       finish(Ending::interrupted);
-    if (store_.size() > options_.bounds.states) finish(Ending::states_bound);
-    if (bytes > options_.bounds.bytes) finish(Ending::memory_bound);
+    if (store_.bytes() + system_.bytes() > options_.bounds.bytes) finish(Ending::memory_bound);
+    if ((expanded_ & 0xffff) == 0 && options_.progress)
+      options_.progress(
+          {store_.size(), result_.transitions, store_.size() - expanded_, result_.depth, seconds()});
   }
 
   void violation_at(StateStore::Index i) {
@@ -90,14 +91,15 @@ class Search {
     for (StateStore::Index i = begin; i < end; ++i) order_.push_back({store_.env(i), i});
     sort_by_env(order_, spare_);
     for (std::size_t n = 0; n < order_.size() && !finished_; ++n) {
-      if ((++expanded_ & 0xffff) == 0) check_bounds(expanded_);
+      check_bounds();
       if (n + 8 < order_.size()) store_.prefetch(order_[n + 8].state);
-      expand(order_[n].state, at_end);
+      if (!finished_) expand(order_[n].state, at_end);
     }
   }
 
   /// False when the search has ended.
   bool take(StateStore::Index from, unsigned agent, std::span<const System::Step> steps) {
+    if (steps.size() > Choice::max_ordinal + 1) throw std::length_error("a state has too many successors");
     for (std::size_t ordinal = 0; ordinal < steps.size(); ++ordinal) {
       const System::Step& step = steps[ordinal];
       ++result_.transitions;

@@ -28,7 +28,7 @@ struct Progress {
 struct SearchOptions {
   Bounds bounds;
   model::Judge judge = model::Judge::everything;
-  std::function<void(const Progress&)> progress;  ///< called every 65536 states
+  std::function<void(const Progress&)> progress;  ///< called every 65536 states that were expanded
   const std::atomic<bool>* stop = nullptr;        ///< set by a signal handler
 };
 

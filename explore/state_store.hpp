@@ -17,13 +17,14 @@ namespace shootdown::explore {
 /// One step out of a state: who made it, and which of that one's possible steps.
 struct Choice {
   static constexpr unsigned environment = 7;
+  static constexpr std::size_t max_ordinal = 0x1fff;
   std::uint16_t bits = 0;
 
   constexpr Choice() = default;
   constexpr Choice(unsigned agent, std::size_t ordinal)
       : bits(static_cast<std::uint16_t>(agent << 13 | ordinal)) {}
   constexpr unsigned agent() const { return bits >> 13; }  ///< a CPU, or `environment`
-  constexpr std::size_t ordinal() const { return bits & 0x1fff; }
+  constexpr std::size_t ordinal() const { return bits & max_ordinal; }
   friend constexpr bool operator==(Choice, Choice) = default;
 };
 

@@ -47,8 +47,8 @@ std::string key(const model::Site& site, OpKind kind, model::Weakening w) {
 }
 
 /// One piece of work that an operation does: make a store visible, doom an entry, take it from its other holders
-/// (DSB), take it from the issuer itself (ISB).
-enum class Work : std::uint8_t { visible, doomed, completed, synchronised };
+/// (DSB), take it from the issuer itself (ISB), make a new mapping safe to use by the CPU that made it (ISB).
+enum class Work : std::uint8_t { visible, doomed, completed, synchronised, usable };
 using Piece = std::tuple<Work, std::uint64_t, std::uint64_t>;  // what, slot, value
 
 /// All pieces of work of a run, and who did each first.
@@ -59,6 +59,7 @@ std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& ev
     for (const auto& [entry, outcome] : e.invalidated)
       if (outcome == shadow::Outcome::doomed)
         all.push_back({{Work::doomed, entry.slot.value, entry.value.bits}, &e});
+    for (const mm::PhysAddr slot : e.synchronised) all.push_back({{Work::usable, slot.value, 0}, &e});
     const Work work = e.op.kind == OpKind::isb ? Work::synchronised : Work::completed;
     for (const shadow::Entry& entry : e.dropped) all.push_back({{work, entry.slot.value, entry.value.bits}, &e});
   }
@@ -108,7 +109,7 @@ std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) 
   const auto most = std::max_element(others.begin(), others.end(),
                                      [](const auto& x, const auto& y) { return x.second < y.second; });
   if (most == others.end()) return "its work is done by nobody, and nobody can tell in this configuration";
-  return fmt::format("its work is done before any release by {}", most->first);
+  return fmt::format("its work is done in time by {}", most->first);
 }
 
 }  // namespace

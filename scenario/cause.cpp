@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 
 namespace shootdown::scenario {
 namespace {
@@ -57,43 +58,52 @@ class EntryHistory {
   bool ended_beside_ = false;
 };
 
-/// Lets the CPUs run on, one after the other, the guilty one first, and every store drain; what is still wrong
-/// then would have stayed wrong. Harms on the way are ignored.
-System::State run_on(System& system, System::State s, unsigned first) {
-  constexpr auto judge = model::Judge::hardware_update;
-  bool moved = true;
-  for (unsigned steps = 0; moved && steps < 100'000;) {
-    moved = false;
-    for (unsigned i = 0; i < system.cpu_count(); ++i) {
-      const unsigned cpu = (first + i) % system.cpu_count();
-      System::Steps next;
-      while (system.cpu_steps(s.env, cpu, s.locals[cpu], judge, next), !next.empty()) {
-        const bool takes_over = system.procedure(cpu).pending(s.locals[cpu]).kind == OpKind::take_released;
-        if (takes_over) break;
-        s.env = next.front().env;
-        s.locals[cpu] = next.front().local;
-        next.clear();
-        moved = true;
-        ++steps;
-      }
-    }
-  }
-  for (System::Steps drains; system.env_steps(s.env, judge, drains), !drains.empty(); drains.clear()) {
-    s.env = drains.front().env;
-    if (drains.size() > 64) break;
-  }
-  return s;
+bool same_name(const char* a, const char* b) { return std::string_view(a) == b; }
+
+/// The functions that are open at both sites, outermost first.
+std::size_t common_functions(const model::Site& a, const model::Site& b, std::size_t at_most) {
+  const std::size_t n = std::min({a.functions.size(), b.functions.size(), at_most});
+  const auto end = a.functions.begin() + static_cast<std::ptrdiff_t>(n);
+  return static_cast<std::size_t>(
+      std::mismatch(a.functions.begin(), end, b.functions.begin(), same_name).first - a.functions.begin());
 }
 
-/// Once everybody has gone on, can no released page be reached any more? Then the flush did come, only later.
-bool is_mended_later(System& system, const System::State& at, unsigned cpu) {
-  const System::State end = run_on(system, at, cpu);
-  const model::World w = system.world(end.env);
-  const unsigned page_shift = w.shadow.regime().page_shift;
-  return std::none_of(w.pages.begin(), w.pages.end(), [&](const model::Page& p) {
-    return p.state == model::PageState::released &&
-           check_release(w.shadow, w.memory, system.setup().root, p.range(page_shift));
-  });
+/// Does a function that is open when the entry's page is released go on to flush the entry itself? Then the flush
+/// was meant, and comes too late. One that covers the entry by chance, for the sake of another, was not.
+bool flushed_later(System& system, System::State s, unsigned cpu, const model::Site& release, const Entry& entry) {
+  constexpr auto judge = model::Judge::hardware_update;
+  std::size_t open = release.functions.size();
+  for (System::Steps next; system.cpu_steps(s.env, cpu, s.locals[cpu], judge, next), !next.empty(); next.clear()) {
+    for (const Event& e : system.explain_cpu_step(s.env, cpu, s.locals[cpu], judge, 0)) {
+      open = common_functions(release, e.site, open);
+      const bool covers = std::any_of(e.invalidated.begin(), e.invalidated.end(), [&](const auto& i) {
+        return i.first.same_value(entry) && i.second == Outcome::doomed;
+      });
+      if (covers) return e.site.functions.size() == open + 1;
+    }
+    s.env = next.front().env;
+    s.locals[cpu] = next.front().local;
+  }
+  return false;
+}
+
+/// An access by the CPU that made the mapping: it did not wait until its store was visible, or did not synchronise.
+Cause explain_fault(System& system, const model::Violation& violation,
+                    const std::vector<explore::TimelineStep>& timeline) {
+  const System::State before = timeline.size() < 2 ? system.initial() : timeline[timeline.size() - 2].after;
+  const unsigned cpu = violation.cpu;
+  const vmsa::PhysAddr slot = system.world(before.env).unpublished_slot(
+      cpu, system.setup().root, vmsa::VirtAddr(violation.finding.page.value));
+  if (slot == vmsa::PhysAddr{}) return Cause::none;
+  bool waited = false;
+  for (const explore::TimelineStep& step : timeline)
+    for (const Event& e : step.events) {
+      if (e.kind != Event::Kind::operation || e.cpu != cpu) continue;
+      if (e.op.kind == OpKind::write && vmsa::PhysAddr(e.op.a) == slot) waited = false;
+      const auto domain = static_cast<machine::Dsb>(e.op.a);
+      waited |= e.op.kind == OpKind::dsb && (domain == machine::Dsb::ish || domain == machine::Dsb::ishst);
+    }
+  return waited ? Cause::no_isb : Cause::no_dsb;
 }
 
 }  // namespace
@@ -102,6 +112,7 @@ Cause explain(System& system, const model::Violation& violation,
               const std::vector<explore::TimelineStep>& timeline) {
   const shadow::Finding& f = violation.finding;
   if (f.harm == Harm::walker_table) return Cause::no_grace_period;
+  if (f.harm == Harm::unexpected_fault && !timeline.empty()) return explain_fault(system, violation, timeline);
   const bool by_entry =
       f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make;
   if (!by_entry || timeline.empty()) return Cause::none;
@@ -124,8 +135,10 @@ Cause explain(System& system, const model::Violation& violation,
   if (history.had(Outcome::level_hint) || history.had(Outcome::granule)) return Cause::coverage;
   if (history.covered_too_early()) return Cause::tlbi_before_clear;
   if (history.ended_beside()) return Cause::coverage;
-  const bool released = f.harm != Harm::break_before_make;
-  if (released && is_mended_later(system, timeline.back().after, violation.cpu)) return Cause::freed_early;
+  const explore::TimelineStep& last = timeline.back();
+  const bool released = f.harm != Harm::break_before_make && !last.events.empty();
+  if (released && flushed_later(system, last.after, violation.cpu, last.events.back().site, f.entry))
+    return Cause::freed_early;
   return Cause::no_tlbi;
 }
 

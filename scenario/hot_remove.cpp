@@ -112,8 +112,10 @@ World empty_world(const HotRemoveConfig& c, const Arrangement& a) {
   for (unsigned i = 0; i < pool_blocks && c.vmemmap == VmemmapKind::block; ++i)
     add(block_pool + i * a.regime.span(vmsa::pmd_level), order, model::PageState::free, true);
   add(a.neighbour.value, 0, model::PageState::used, false);
-  for (PhysAddr pa = a.range.start; pa != a.range.end; pa += a.regime.page_size())
-    add(pa.value, 0, model::PageState::used, false);
+  // The range's memory, in the pieces that a leaf maps: whoever takes one over takes all of it.
+  const unsigned piece = by_blocks(c) ? a.regime.bits_per_level : 0;
+  for (PhysAddr pa = a.range.start; pa != a.range.end; pa += a.regime.page_size() << piece)
+    add(pa.value, piece, model::PageState::used, false);
   std::sort(w.pages.begin(), w.pages.end(), [](const Page& x, const Page& y) { return x.start < y.start; });
   return w;
 }

@@ -62,9 +62,15 @@ struct Tasks {
   }
   model::Task add_then_remove() const {
     return [a = a, mapping = c.mapping, plan = plan()](ModelMachine& m) {
-      if (mm::add_memory<R>(m, a.map, a.range, mapping, plan))
-        mm::try_remove_memory<R>(m, a.map, a.range, plan);
+      if (!mm::add_memory<R>(m, a.map, a.range, mapping, plan)) return;
+      use_range(m, a);
+      mm::try_remove_memory<R>(m, a.map, a.range, plan);
     };
+  }
+  /// memmap_init_range() and the first page that is given out: by the CPU that has mapped them.
+  static void use_range(ModelMachine& m, const Arrangement& a) {
+    expect_mapped(m, a.map.vmemmap(R, a.range).start);
+    expect_mapped(m, a.map.phys_to_virt(a.range.start));
   }
 
   static void expect_mapped(ModelMachine& m, mm::VirtAddr va) {

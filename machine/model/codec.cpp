@@ -40,9 +40,11 @@ unsigned cpu_count(const World& w) { return static_cast<unsigned>(std::popcount(
 void encode_queues(const World& w, Words& out) {
   const unsigned cpus = cpu_count(w);
   for (unsigned c = 0; c < cpus; ++c) {
-    out.push_back(w.buffers[c].size() | std::uint64_t{w.deferred[c].size()} << 32);
+    out.push_back(w.buffers[c].size() | std::uint64_t{w.deferred[c].size()} << 20 |
+                  std::uint64_t{w.unsynchronised[c].size()} << 40);
     for (const BufferedStore& s : w.buffers[c]) out.insert(out.end(), {s.slot.value, s.value.bits});
     out.insert(out.end(), w.deferred[c].begin(), w.deferred[c].end());
+    for (const PhysAddr slot : w.unsynchronised[c]) out.push_back(slot.value);
   }
 }
 
@@ -94,11 +96,13 @@ void decode_queues(std::span<const std::uint64_t> words, World& w) {
     const std::uint64_t sizes = in.next();
     w.buffers[c].clear();
     w.deferred[c].clear();
-    for (std::uint64_t n = sizes & 0xffffffff; n > 0; --n) {
+    w.unsynchronised[c].clear();
+    for (std::uint64_t n = sizes & 0xfffff; n > 0; --n) {
       const PhysAddr slot(in.next());
       w.buffers[c].push_back({slot, Descriptor{in.next()}});
     }
-    for (std::uint64_t n = sizes >> 32; n > 0; --n) w.deferred[c].push_back(in.next());
+    for (std::uint64_t n = sizes >> 20 & 0xfffff; n > 0; --n) w.deferred[c].push_back(in.next());
+    for (std::uint64_t n = sizes >> 40; n > 0; --n) w.unsynchronised[c].emplace_back(in.next());
   }
 }
 

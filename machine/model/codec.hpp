@@ -11,7 +11,7 @@ namespace shootdown::model {
 
 using Words = std::vector<std::uint64_t>;
 
-/// Queues are write buffers and deferred lists; owners are pages, locks and memblock.
+/// Queues are write buffers, deferred lists and what awaits an ISB; owners are pages, locks and memblock.
 enum class Part : std::uint8_t { memory, shadow, queues, owners };
 inline constexpr std::array<Part, 4> parts{Part::memory, Part::shadow, Part::queues, Part::owners};
 

@@ -72,6 +72,8 @@ std::vector<std::uint64_t> Stepper::answers(unsigned cpu, const Op& op) const {
         const std::uint64_t value = x.pa ? w_.memory.read(x.pa->align_down(8)).bits : response_fault;
         if (std::find(all.begin(), all.end(), value) == all.end()) all.push_back(value);
       }
+      const bool may_fault = w_.unpublished_slot(cpu, setup_.root, VirtAddr(op.a)) != PhysAddr{};
+      if (may_fault && std::ranges::find(all, response_fault) == all.end()) all.push_back(response_fault);
       return all;
     }
     case OpKind::alloc: {
@@ -168,6 +170,7 @@ std::optional<Violation> Stepper::store_visible(unsigned cpu, PhysAddr slot, Des
   const Descriptor before = w_.memory.read(slot);
   const auto places = linked_places(w_, setup_.root, page);
   w_.memory.write(slot, now);
+  note_unsynchronised(cpu, slot, before, now);
   if (event_ != nullptr) event_->stores.push_back({slot, before, now});
   if (!w_.shadow.empty()) w_.shadow.store_unlinked(w_.memory, slot, now);
   std::optional<Violation> violation;
@@ -179,6 +182,15 @@ std::optional<Violation> Stepper::store_visible(unsigned cpu, PhysAddr slot, Des
     if (found && !violation) violation = Violation{*found, cpu};
   }
   return violation;
+}
+
+/// Invalid has become valid: whoever stored it may have seen the fault ahead, and must forget it by an ISB.
+void Stepper::note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now) {
+  const Page* page = w_.page_at(slot);
+  if (page == nullptr || page->state != PageState::table) return;
+  for (auto& slots : w_.unsynchronised) std::erase(slots, slot);
+  auto& own = w_.unsynchronised[cpu];
+  if (!before.valid() && now.valid()) own.insert(std::ranges::lower_bound(own, slot), slot);
 }
 
 /// What has just become reachable must lead to pages that somebody owns, and tables to tables. It does not when
@@ -330,10 +342,13 @@ std::optional<Violation> Stepper::barrier(unsigned cpu, const Op& op) {
   const auto kind = static_cast<Dsb>(op.a);
   if (op.kind == OpKind::dsb && (kind == Dsb::ish || kind == Dsb::ishst)) v = drain_all(cpu);
   const shadow::Shadow before = event_ != nullptr ? w_.shadow : shadow::Shadow{};
-  if (op.kind == OpKind::isb)
+  if (op.kind == OpKind::isb) {
     w_.shadow.isb(cpu);
-  else
+    if (event_ != nullptr) event_->synchronised = w_.unsynchronised[cpu];
+    w_.unsynchronised[cpu].clear();
+  } else {
     w_.shadow.dsb(cpu, kind);
+  }
   before.for_each([&](const shadow::Entry& e) {
     bool shrunk = true;
     w_.shadow.for_each_in({e.place.va, e.place.va + 1}, [&](const shadow::Entry& now) {

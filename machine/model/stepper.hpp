@@ -42,6 +42,7 @@ class Stepper {
  private:
   std::optional<Violation> drain_all(unsigned cpu);
   std::optional<Violation> store_visible(unsigned cpu, PhysAddr slot, Descriptor now);
+  void note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now);
   std::optional<shadow::Finding> exposed_garbage(const shadow::Place& place, PhysAddr slot,
                                                  Descriptor now) const;
   std::optional<Violation> walker_access(unsigned cpu, PhysAddr slot, bool writes) const;

@@ -66,6 +66,7 @@ struct Event {
   std::vector<Visible> stores;
   std::vector<std::pair<shadow::Entry, shadow::Outcome>> invalidated;  ///< by a TLBI
   std::vector<shadow::Entry> dropped;  ///< as they were before a DSB or ISB took holders from them
+  std::vector<PhysAddr> synchronised;  ///< slots made valid before, whose use an ISB made safe for its CPU
   std::optional<Violation> violation;
 };
 

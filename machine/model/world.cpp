@@ -63,4 +63,19 @@ Descriptor World::read(unsigned cpu, PhysAddr slot) const {
   return memory.read(slot);
 }
 
+PhysAddr World::unpublished_slot(unsigned cpu, PhysAddr root, VirtAddr va) const {
+  if (unsynchronised[cpu].empty() && buffers[cpu].empty()) return {};
+  const auto& r = shadow.regime();
+  PhysAddr table = root;
+  for (vmsa::Level level = r.root_level();; level = level.next()) {
+    const PhysAddr slot = vmsa::slot_address(r, table, level, va);
+    const Descriptor d = read(cpu, slot);
+    if (!d.valid()) return {};
+    const bool buffered = std::ranges::find(buffers[cpu], slot, &BufferedStore::slot) != buffers[cpu].end();
+    if (buffered || std::ranges::binary_search(unsynchronised[cpu], slot)) return slot;
+    if (!d.is_table(level)) return {};
+    table = vmsa::output_address(r, level, d);
+  }
+}
+
 }  // namespace shootdown::model

@@ -93,11 +93,17 @@ struct World {
   std::vector<Page> pages;                                    ///< sorted by start
   std::array<LockState, machine::lock_count> locks;
   std::vector<PhysRange> memblock;
+  /// Slots that a CPU has made valid, visible to every walker, since its last context synchronisation: an access of
+  /// its own may still be taken to fault as it did before (Linux d0b7a302d58a). Sorted.
+  std::array<std::vector<PhysAddr>, max_cpus> unsynchronised;
 
   Page* page_at(PhysAddr pa);
   const Page* page_at(PhysAddr pa) const { return const_cast<World*>(this)->page_at(pa); }
   /// The value of a slot as `cpu` reads it: its own youngest buffered store, else memory.
   Descriptor read(unsigned cpu, PhysAddr slot) const;
+  /// The slot for whose sake an access of `cpu` may still fault, though it has mapped the address itself: walkers do
+  /// not see its store yet, or it lacks an ISB. 0 when there is none.
+  PhysAddr unpublished_slot(unsigned cpu, PhysAddr root, VirtAddr va) const;
 };
 
 }  // namespace shootdown::model

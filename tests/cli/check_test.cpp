@@ -135,7 +135,6 @@ TEST(Check, AnIllTokenIsOneLineAnd65) {
 }
 
 TEST(Check, ABoundIsNeverAPass) {
-  // The largest search of the matrix: bounds are looked at every 65536 states.
   const Finished f = run({"check", "hot-remove", "--strategy", "L", "--vmemmap", "pages", "--max-states", "1000",
                           "--format", "json"});
   EXPECT_EQ(f.exit_code, 4);

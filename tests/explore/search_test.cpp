@@ -76,7 +76,10 @@ TEST(Search, BoundsAreNamed) {
   SearchOptions options;
   options.bounds.states = 1000;
   System a(big());
-  EXPECT_EQ(search(a, a.initial(), options).ending, Ending::states_bound);
+  const SearchResult bounded = search(a, a.initial(), options);
+  EXPECT_EQ(bounded.ending, Ending::states_bound);
+  EXPECT_GT(bounded.states, 1000u);
+  EXPECT_LT(bounded.states, 1300u);
   options.bounds = {.states = 50'000'000, .bytes = 1};
   System b(big());
   EXPECT_EQ(search(b, b.initial(), options).ending, Ending::memory_bound);

@@ -73,6 +73,40 @@ TEST(Negative, Bug060a2c92d1b6_TheBreakFaultsOthers) {
   EXPECT_TRUE(search_tasks(vmsa::page_kernel, {remap(true), elsewhere}).safe());
 }
 
+// ---- d0b7a302d58a: a mapping was used without the barriers that follow it -----------------------------------
+
+enum class Publish { fully, without_isb, without_dsb, isb_first };
+
+Found map_and_use(Publish how) {
+  const Task map = [how](ModelMachine& m) {
+    m.write_once(W::slot(0), W::leaf(0));
+    if (how == Publish::isb_first) m.isb();
+    if (how != Publish::without_dsb) m.dsb(Dsb::ishst);
+    if (how == Publish::fully || how == Publish::without_dsb) m.isb();
+    if (m.load(W::at(0)).faulted != 0) m.unexpected_fault(W::at(0));
+  };
+  W w(2);
+  w.setup.world.memory.write(W::slot(0), {});
+  w.setup.tasks = {map, reader(0)};
+  return search_small(std::move(w.setup));
+}
+
+TEST(Negative, BugD0b7a302d58a_NewMappingUsedWithoutIsb) {
+  for (const Publish how : {Publish::without_isb, Publish::isb_first}) {
+    const Found bug = map_and_use(how);
+    EXPECT_EQ(bug.harm(), Harm::unexpected_fault);
+    EXPECT_EQ(bug.cause, "no-isb");
+  }
+  EXPECT_TRUE(map_and_use(Publish::fully).safe());
+}
+
+/// The ISB does not wait for the store.
+TEST(Negative, BugD0b7a302d58a_NewMappingUsedWithoutDsb) {
+  const Found bug = map_and_use(Publish::without_dsb);
+  EXPECT_EQ(bug.harm(), Harm::unexpected_fault);
+  EXPECT_EQ(bug.cause, "no-dsb");
+}
+
 // ---- 3a0b870e3448: tables merged into a block, one address of theirs flushed ----------------------------------
 
 Task merge(bool whole_range) {
