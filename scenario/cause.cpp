@@ -93,7 +93,7 @@ Cause explain_fault(System& system, const model::Violation& violation,
   const System::State before = timeline.size() < 2 ? system.initial() : timeline[timeline.size() - 2].after;
   const unsigned cpu = violation.cpu;
   const vmsa::PhysAddr slot = system.world(before.env).unpublished_slot(
-      cpu, system.setup().root, vmsa::VirtAddr(violation.finding.page.value));
+      cpu, system.setup().root, violation.finding.va);
   if (slot == vmsa::PhysAddr{}) return Cause::none;
   bool waited = false;
   for (const explore::TimelineStep& step : timeline)

@@ -424,7 +424,11 @@ std::optional<Violation> Stepper::perform(unsigned cpu, const Op& op, std::uint6
       return v;
     }
     case OpKind::warn: return plain(Harm::warning, cpu, {}, op.text);
-    case OpKind::unexpected_fault: return plain(Harm::unexpected_fault, cpu, a);
+    case OpKind::unexpected_fault: {
+      Violation v = plain(Harm::unexpected_fault, cpu);
+      v.finding.va = VirtAddr(op.a);
+      return v;
+    }
     case OpKind::load:
     case OpKind::store:
     case OpKind::pfn_valid:

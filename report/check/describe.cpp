@@ -113,7 +113,7 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
     case Harm::stale_permission:
       return fmt::format("{} may still use the old permission of {}", holders, describe(r, f.entry));
     case Harm::unexpected_fault:
-      return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu, f.page.value);
+      return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu, f.va.value);
     case Harm::livelock: return fmt::format("CPU {} faults for ever at {:#x}", v.cpu, f.va.value);
     case Harm::deadlock: return fmt::format("{} waits for ever", holders);
     case Harm::lost_update: return fmt::format("an update of page {:#x} was lost", f.page.value);

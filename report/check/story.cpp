@@ -22,33 +22,43 @@ class Tables {
  public:
   Tables(const vmsa::Regime& r, PhysAddr root) : r_(r), root_(root) {}
 
-  /// Learns the tables linked now; what was known before gives way unless `keep`.
-  void learn(const model::Memory& memory, bool keep) {
+  /// Learns the tables that are linked in this memory, which is the present one or one of the future; what is known
+  /// gives way to the present.
+  void learn(const model::Memory& memory, bool future) {
     const TableAt top{root_, r_.root_level(), r_.base()};
-    add(top, keep);
+    add(top, future);
     shadow::for_each_below(r_, memory, top, 0, [&](const shadow::Place& p, PhysAddr, Descriptor d) {
-      if (d.is_table(p.level)) add(shadow::table_of(r_, p, d), keep);
+      if (d.is_table(p.level)) add(shadow::table_of(r_, p, d), future);
     });
   }
   std::optional<shadow::Place> place(PhysAddr slot) const {
     const PhysAddr page = slot.align_down(r_.page_size());
     const auto known = known_.find(page.value);
     if (known == known_.end()) return std::nullopt;
-    const TableAt& t = known->second;
+    const TableAt& t = known->second.at;
     return shadow::Place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r_.span(t.level)};
+  }
+  /// Could walkers read this slot's page by now? Not while it is a table only to be.
+  bool was_linked(PhysAddr slot) const {
+    const auto known = known_.find(slot.align_down(r_.page_size()).value);
+    return known != known_.end() && known->second.linked;
   }
 
  private:
-  void add(const TableAt& t, bool keep) {
-    if (keep)
-      known_.emplace(t.page.value, t);
+  struct Known {
+    TableAt at;
+    bool linked;
+  };
+  void add(const TableAt& t, bool future) {
+    if (future)
+      known_.emplace(t.page.value, Known{t, false});
     else
-      known_[t.page.value] = t;
+      known_[t.page.value] = {t, true};
   }
 
   const vmsa::Regime& r_;
   PhysAddr root_;
-  std::map<std::uint64_t, TableAt> known_;
+  std::map<std::uint64_t, Known> known_;
 };
 
 std::string lock_name(std::uint64_t lock) {
@@ -173,7 +183,7 @@ class Teller {
       if (const auto mine = own.find(s.slot.value); mine != own.end() && mine->second == s.after) own.erase(mine);
       std::string text = (e.kind == Event::Kind::operation ? "now visible: " : "") + change(s.slot, s.before, s.after);
       const auto place = tables_.place(s.slot);
-      if (place && e.kind != Event::Kind::hardware_access_flag && shadow::cacheable(r_, place->level, s.before) &&
+      if (place && tables_.was_linked(s.slot) && e.kind != Event::Kind::hardware_access_flag && shadow::cacheable(r_, place->level, s.before) &&
           s.before != s.after)
         text += "; CPUs may keep the old value";
       tables_.learn(memory_, false);
