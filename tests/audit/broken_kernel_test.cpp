@@ -106,7 +106,10 @@ TEST_F(BrokenKernel, HotUnplug) {
   const auto count = [&](vmsa::TlbiOp op) { return result.window.counts.tlbi[vmsa::tlbi_index(op)]; };
   EXPECT_EQ(result.window.counts.tables_freed, count(vmsa::vaae1is));
   EXPECT_GE(result.window.counts.tables_freed, 128u);
-  EXPECT_EQ(result.window.counts.descriptor_stores, 65536u + 2 + result.window.counts.tables_freed);
+  // The removal's own, and a few of whatever else the kernel does in the window.
+  const auto removal = 65536u + 2 + result.window.counts.tables_freed;
+  EXPECT_GE(result.window.counts.descriptor_stores, removal);
+  EXPECT_LT(result.window.counts.descriptor_stores, removal + 256);
 
   const auto mutants = mutants_of(sound.record);
   ASSERT_TRUE(mutants);
