@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // The steps out of one environment, worked out once for each state of each CPU: what the other CPUs are about to do
-// does not matter to them. States are expanded environment by environment, so one at a time is enough.
+// does not matter to them. States are expanded environment by environment, so one at a time is at hand; the earlier
+// ones are kept aside.
 #pragma once
 
 #include <span>
 #include <vector>
 
+#include "explore/kept_steps.hpp"
 #include "explore/state_store.hpp"
 
 namespace shootdown::explore {
@@ -26,18 +28,19 @@ class KnownSteps {
     if (known.size() <= local) known.resize(local + local / 2 + 1);
     Known& k = known[local];
     if (k.visit != visit_) {
-      k = {visit_, static_cast<std::uint32_t>(steps_.size()), 0};
+      const auto first = static_cast<std::uint32_t>(steps_.size());
       if (agent == Choice::environment)
         system_.env_steps(s.env, judge_, steps_);
       else
         system_.cpu_steps(s.env, agent, local, judge_, steps_);
-      k.count = static_cast<std::uint32_t>(steps_.size()) - k.first;
+      k = {visit_, first, static_cast<std::uint32_t>(steps_.size()) - first};
+      who_.push_back({agent, local, k.count});
     }
     return {steps_.data() + k.first, k.count};
   }
 
   std::size_t bytes() const {
-    std::size_t n = steps_.capacity() * sizeof(Step);
+    std::size_t n = steps_.capacity() * sizeof(Step) + kept_.bytes();
     for (const auto& known : known_) n += known.capacity() * sizeof(Known);
     return n;
   }
@@ -50,9 +53,18 @@ class KnownSteps {
   };
 
   void enter(model::Env env) {
+    if (who_.size() > recalled_) kept_.keep(env_, who_, steps_);
     env_ = env;
     ++visit_;
     steps_.clear();
+    who_.clear();
+    kept_.recall(env, who_, steps_);
+    recalled_ = who_.size();
+    std::uint32_t first = 0;
+    for (const StepsOf w : who_) {
+      known_[w.agent][w.local] = {visit_, first, w.count};
+      first += w.count;
+    }
   }
 
   model::System& system_;
@@ -61,6 +73,9 @@ class KnownSteps {
   std::uint32_t visit_ = 0;
   std::vector<std::vector<Known>> known_;  ///< by agent and local state
   Steps steps_;
+  std::vector<StepsOf> who_;  ///< whose `steps_` are, in their order
+  std::size_t recalled_ = 0;  ///< of `who_`: these are kept already
+  KeptSteps kept_;
 };
 
 }  // namespace shootdown::explore
