@@ -14,7 +14,12 @@ function(shootdown_gtest name label)
   target_compile_definitions(test_${name} PRIVATE SHOOTDOWN_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                                                   SHOOTDOWN_BINARY_DIR="${PROJECT_BINARY_DIR}")
   add_test(NAME ${SHOOTDOWN_TEST_PREFIX}${name} COMMAND test_${name} --gtest_brief=1)
-  set_tests_properties(${SHOOTDOWN_TEST_PREFIX}${name} PROPERTIES LABELS "${label}" TIMEOUT 900 ENVIRONMENT "${shell_environment}")
+  set(timeout 900)
+  if(label STREQUAL long)
+    set(timeout 14400)
+  endif()
+  set_tests_properties(${SHOOTDOWN_TEST_PREFIX}${name} PROPERTIES LABELS ${label} TIMEOUT ${timeout}
+                                                                  ENVIRONMENT "${shell_environment}")
   # What a test starts as a program must be there before the test is.
   foreach(needed shootdown shootdown-metal shootdown-audit shootdown-guest-program)
     if(TARGET ${needed})

@@ -78,6 +78,12 @@ const char* noun(const Event& e) {
   }
 }
 
+bool lists_a_table(const std::vector<Event>& events, const Mutation& mutation) {
+  return std::any_of(events.begin(), events.end(), [&](const Event& e) {
+    return mutation.applies(e.site, e.op.kind) && model::unpack_page(e.op.a).use == machine::PageUse::table;
+  });
+}
+
 /// Who does in the mutant's run what the weakened operation did in the original's.
 std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) {
   HotRemoveConfig original = config;
@@ -89,6 +95,8 @@ std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) 
   const SoloRun a = run_solo(before);
   const SoloRun b = run_solo(after);
 
+  if (mutation.weakening == model::Weakening::list_through_page && !lists_a_table(a.events, mutation))
+    return "the page on the list is no table, and no walk reads it";
   std::set<Piece> wanted;
   for (const auto& [piece, event] : work_of(a.events))
     if (mutation.applies(event->site, event->op.kind)) wanted.insert(piece);
@@ -108,7 +116,7 @@ std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) 
   if (others.empty() && itself) return "what is left of the operation still does all of its work here";
   const auto most = std::max_element(others.begin(), others.end(),
                                      [](const auto& x, const auto& y) { return x.second < y.second; });
-  if (most == others.end()) return "its work is done by nobody, and nobody can tell in this configuration";
+  if (most == others.end()) return {};
   return fmt::format("its work is done in time by {}", most->first);
 }
 
