@@ -33,8 +33,10 @@ struct MemoryMap {
   }
 };
 
-/// The end of the entry at `level` that holds `va`, or the end of the range if that comes first.
+/// The end of the entry at `level` that holds `va`, or the end of the range if that comes first. Ranges are made of
+/// whole pages.
 constexpr VirtAddr entry_end(const Regime& r, Level level, VirtAddr va, VirtAddr end) {
+  if (level == vmsa::page_level) return va + r.page_size();
   const VirtAddr next = va.align_down(r.span(level)) + r.span(level);
   return next - 1 < end - 1 ? next : end;  // an end of 0 is the top of the address space
 }

@@ -47,7 +47,10 @@ void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, const UnmapRule& 
   }
   m.write_once(slot, Descriptor{});
   // One operation removes a block whole: a page's worth of address is enough.
-  if (rule.flushes_leaf(L)) flush_tlb_kernel_range<R>(m, {range.start, range.start + R.page_size()});
+  if (rule.flushes_leaf(L)) {
+    const VirtAddr page = range.start.align_down(R.page_size());  // which it is: said for the compiler
+    flush_tlb_kernel_range<R>(m, {page, page + R.page_size()});
+  }
   if (rule.free_mapped)
     free_hotplug_page_range(m, vmsa::output_address(R, L, d), R.span_shift(L) - R.page_shift, rule.flush);
 }

@@ -22,16 +22,18 @@ struct FlushRequest {
   std::uint16_t asid = 0;
 };
 
-/// The pages of a request, its ends rounded out to the stride.
-constexpr VirtRange rounded_range(const Regime& r, const FlushRequest& q) {
+/// The pages of a request, its ends rounded out to the stride. Of one page at an aligned address a compiler sees that
+/// it is one, and leaves out everything else.
+constexpr std::uint64_t rounded_pages(const Regime& r, const FlushRequest& q) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
-  return {q.range.start.align_down(stride), q.range.end.align_up(stride)};
+  const std::uint64_t before = q.range.start.value & (stride - 1);
+  return ((q.range.size() + before + stride - 1) & ~(stride - 1)) >> r.page_shift;
 }
 
 /// Linux's decision between flushing a range and flushing everything. `has_range_tlbi` is FEAT_TLBIRANGE.
 constexpr bool flush_everything(const Regime& r, const FlushRequest& q, bool has_range_tlbi) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
-  const std::uint64_t pages = rounded_range(r, q).size() >> r.page_shift;
+  const std::uint64_t pages = rounded_pages(r, q);
   if (has_range_tlbi) return pages > max_range_pages;
   return pages >= r.entries_per_table() * (stride >> r.page_shift);  // MAX_DVM_OPS strides
 }
@@ -77,9 +79,12 @@ template <typename Emit>
 [[gnu::always_inline]] constexpr void for_each_tlbi(const Regime& r, const FlushRequest& q,
                                                     bool has_range_tlbi, Emit&& emit) {
   const std::uint64_t stride = q.stride ? q.stride : r.page_size();
-  const VirtRange range = rounded_range(r, q);
-  const std::uint64_t pages = range.size() >> r.page_shift;
-  Tlbi t{.op = q.op, .va = range.start, .ttl = q.ttl, .asid = q.asid, .page_shift = r.page_shift};
+  const std::uint64_t pages = rounded_pages(r, q);
+  Tlbi t{.op = q.op,
+         .va = q.range.start.align_down(stride),
+         .ttl = q.ttl,
+         .asid = q.asid,
+         .page_shift = r.page_shift};
   t.op.range = false;
   if (pages == 1) return emit(t);
   detail::emit_range(r, t, pages, stride, has_range_tlbi, emit);

@@ -16,7 +16,7 @@ TimedMachine::TimedMachine(const Config& config)
 
 void TimedMachine::start_window() {
   settle();
-  assert(pending_.operations() == 0 && outer_phases_.empty());
+  assert(flush_ == Flush::idle && outer_phases_.empty());
   ledger_ = Ledger{};
   now_ = &ledger_.phases[phase_.index()];
 }
@@ -37,8 +37,8 @@ void TimedMachine::pop() {
 }
 
 void TimedMachine::settle() {
+  if (flush_ == Flush::idle || flush_ == Flush::batch) return;
   const Flush reached = std::exchange(flush_, Flush::idle);
-  if (reached == Flush::idle) return;
   ++now_->dsb[static_cast<std::size_t>(Dsb::ishst)];
   if (reached == Flush::ordered) return;
   const bool leaf = reached == Flush::leaf || reached == Flush::leaf_complete;
@@ -49,8 +49,9 @@ void TimedMachine::settle() {
 void TimedMachine::dsb_alone(Dsb kind) {
   settle();
   ++now_->dsb[static_cast<std::size_t>(kind)];
-  if (kind == Dsb::ish && pending_.operations() != 0)
-    ledger_.add_batch(phase_.index(), std::exchange(pending_, {}));
+  if (kind != Dsb::ish || flush_ != Flush::batch) return;
+  ledger_.add_batch(phase_.index(), std::exchange(pending_, {}));
+  flush_ = Flush::idle;
 }
 
 void TimedMachine::isb_alone() {
@@ -71,6 +72,7 @@ void TimedMachine::tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages)
   else
     ++pending_.singles;
   if (!op.last_level) pending_.tables = true;
+  flush_ = Flush::batch;
 }
 
 void TimedMachine::memblock_remove(PhysRange range) {

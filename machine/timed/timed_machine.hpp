@@ -91,8 +91,7 @@ class TimedMachine {
   // A flush of one address, from the first barrier to the last, is one count: each operation moves `flush_` on
   // by one step, and inlined in a row they fold into a single increment. Whatever breaks the row is settled.
   [[gnu::always_inline]] void dsb(Dsb kind) {
-    if (kind == Dsb::ishst) {
-      if (flush_ != Flush::idle) settle();
+    if (kind == Dsb::ishst && flush_ == Flush::idle) {
       flush_ = Flush::ordered;
     } else if (kind == Dsb::ish && flush_ == Flush::leaf) {
       flush_ = Flush::leaf_complete;
@@ -112,7 +111,7 @@ class TimedMachine {
     flush_ = Flush::idle;
   }
   [[gnu::always_inline]] void tlbi(const vmsa::Tlbi& t) {
-    if (flush_ == Flush::ordered && pending_.operations() == 0) {
+    if (flush_ == Flush::ordered) {
       if (t.op == vmsa::vaale1is) return void(flush_ = Flush::leaf);
       if (t.op == vmsa::vaae1is) return void(flush_ = Flush::table);
     }
@@ -219,8 +218,8 @@ class TimedMachine {
   void push(Step step);
   void pop();
 
-  /// How far the common flush sequence has come.
-  enum class Flush : std::uint8_t { idle, ordered, leaf, table, leaf_complete, table_complete };
+  /// How far the common flush sequence has come; or that other operations are outstanding, in `pending_`.
+  enum class Flush : std::uint8_t { idle, ordered, leaf, table, leaf_complete, table_complete, batch };
   static constexpr std::size_t l2_lines = 16384;  // 1 MiB, as on a Neoverse-N1; direct-mapped
 
   Config config_;
@@ -231,7 +230,7 @@ class TimedMachine {
   std::uint32_t last_line_ = ~0u;
   Flush flush_ = Flush::idle;
   Phase phase_;
-  Batch pending_;  // issued, not complete; `flush_` apart
+  Batch pending_;  // issued, not complete: Flush::batch
   std::vector<std::uint32_t> l2_tags_ = std::vector<std::uint32_t>(l2_lines, ~0u);
   std::vector<Phase> outer_phases_;
   PagePool pages_;
