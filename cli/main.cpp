@@ -64,8 +64,9 @@ int main(int argc, char** argv) try {
   shootdown::cli::add_audit(app, session);
   shootdown::cli::add_diff(app, session);
   const int code = run(app, session, argc, argv);
-  std::cout.flush();
-  return code;
+  if (std::cout.flush()) return code;
+  std::cerr << "shootdown: standard output: cannot be written\n";
+  return exit_code::no_input;
 } catch (const std::exception& e) {
   std::cerr << "shootdown: internal error: " << e.what() << '\n';
   return exit_code::internal;

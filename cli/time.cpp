@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 
 #include "cli/exit_code.hpp"
 #include "cli/time_work.hpp"
@@ -41,6 +43,7 @@ class Collected {
 
   /// Takes over what a former run of the same sweep left in `path`; a torn last line is forgotten.
   tl::expected<void, Refusal> take_over(const std::string& path) {
+    if (!std::filesystem::is_regular_file(path)) return {};
     std::map<std::string, std::size_t> jobs = keys();
     std::ifstream file(path);
     unsigned line_number = 0;
@@ -80,7 +83,7 @@ class Collected {
     for (std::size_t job = 0; job < plan_.jobs.size(); ++job)
       for (unsigned cpus : plan_.jobs[job].cpus)
         jobs[report::time_key(report::time_json(
-            scenario::describe_hot_remove(plan_.jobs[job].spec, plan_.profile, cpus, plan_.sampling)))] = job;
+            scenario::describe_hot_remove(plan_.jobs[job].spec, plan_.priced_on(cpus))))] = job;
     return jobs;
   }
 
@@ -93,16 +96,46 @@ void write_lines(std::ostream& out, const std::vector<ordered_json>& lines) {
   for (const ordered_json& line : lines) out << line.dump() << '\n';
 }
 
-/// Replaces the file in one step: whoever looks finds the old lines or the new ones.
-tl::expected<void, Refusal> write_file(const std::string& path, const std::vector<ordered_json>& lines) {
-  const std::string next = path + ".new";
-  std::ofstream file(next, std::ios::trunc);
-  write_lines(file, lines);
-  file.close();
-  if (!file || std::rename(next.c_str(), path.c_str()) != 0)
-    return tl::unexpected(Refusal{exit_code::no_input, fmt::format("{}: cannot be written", path)});
-  return {};
+tl::unexpected<Refusal> cannot_write(const std::string& path) {
+  return tl::unexpected(Refusal{exit_code::no_input, fmt::format("{}: cannot be written", path)});
 }
+
+/// Where the lines go while they come. A file is put in order at the end, in one step: whoever looks finds the old
+/// lines or the new ones. A device or a pipe only gets what is new.
+class LinesFile {
+ public:
+  explicit LinesFile(std::string path) : path_(std::move(path)) {
+    std::error_code error;
+    const auto type = std::filesystem::status(path_, error).type();
+    is_file_ = type == std::filesystem::file_type::not_found || type == std::filesystem::file_type::regular;
+  }
+
+  tl::expected<void, Refusal> begin(const std::vector<ordered_json>& lines) {
+    if (const auto replaced = replace(lines); !replaced) return replaced;
+    out_.open(path_, std::ios::app);
+    return add({});
+  }
+  tl::expected<void, Refusal> add(const std::vector<ordered_json>& lines) {
+    write_lines(out_, lines);
+    if (!out_.flush()) return cannot_write(path_);
+    return {};
+  }
+  tl::expected<void, Refusal> replace(const std::vector<ordered_json>& lines) const {
+    if (!is_file_) return {};
+    const std::string next = path_ + ".new";
+    std::ofstream file(next, std::ios::trunc);
+    write_lines(file, lines);
+    file.close();
+    if (file && std::rename(next.c_str(), path_.c_str()) == 0) return {};
+    std::remove(next.c_str());
+    return cannot_write(path_);
+  }
+
+ private:
+  std::string path_;
+  bool is_file_ = true;
+  std::ofstream out_;
+};
 
 /// Does the jobs that are still to do; each job's lines reach the file as soon as they are there.
 tl::expected<void, Refusal> work_through(const TimePlan& plan, const TimeOptions& o, Collected& collected,
@@ -110,16 +143,19 @@ tl::expected<void, Refusal> work_through(const TimePlan& plan, const TimeOptions
   TimeWork work{plan, {}, o.progress ? &err : nullptr};
   for (std::size_t job = 0; job < plan.jobs.size(); ++job)
     if (!collected.complete(job)) work.todo.push_back(job);
-  std::ofstream file;
+  std::optional<LinesFile> file;
   if (!o.output.empty()) {
-    if (const auto written = write_file(o.output, collected.all_lines()); !written) return written;
-    file.open(o.output, std::ios::app);
+    file.emplace(o.output);
+    if (const auto begun = file->begin(collected.all_lines()); !begun) return begun;
   }
-  return do_time_work(work, [&](std::size_t job, std::vector<TimeResult> results) {
-    collected.add(job, std::move(results));
-    write_lines(file, collected.lines(job));
-    file.flush();
-  });
+  const auto done = do_time_work(
+      work, [&](std::size_t job, std::vector<TimeResult> results) -> tl::expected<void, Refusal> {
+        collected.add(job, std::move(results));
+        if (file) return file->add(collected.lines(job));
+        return {};
+      });
+  if (!done || !file) return done;
+  return file->replace(collected.all_lines());
 }
 
 }  // namespace
@@ -132,8 +168,6 @@ int run_time(const TimeOptions& o, std::ostream& out, std::ostream& err) {
     if (const auto taken = collected.take_over(o.output); !taken) return fail(err, taken.error());
   if (const auto worked = work_through(*plan, o, collected, err); !worked) return fail(err, worked.error());
   const std::vector<ordered_json> lines = collected.all_lines();
-  if (!o.output.empty())
-    if (const auto written = write_file(o.output, lines); !written) return fail(err, written.error());
   if (!o.plot.empty())
     if (const auto plotted = report::plot_sweep(o.plot, lines); !plotted)
       return fail(err, {exit_code::unavailable, plotted.error()});

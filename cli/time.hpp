@@ -20,6 +20,7 @@ struct TimeOptions {
   std::string cpus;                     ///< default: the profile's
   std::string memory = "480G";
   std::string profile = "neoverse-v2-72";  ///< name or file; more after commas, each laid over those before
+  std::string load = "compute";            ///< of the other CPUs: idle, compute, syscalls, memory, mprotect
   std::string mapping;          ///< pages, contpte, blocks, contpmd; default: what the profile's CPUs get
   std::string vmemmap;          ///< block, pages
   std::string erratum = "off";  ///< on, off

@@ -82,6 +82,14 @@ Read<std::optional<mm::Mapping>> read_mapping(const std::string& name) {
   return refuse(unknown_name("mapping", name, known));
 }
 
+Read<timed::Load> read_load(const std::string& name) {
+  std::vector<std::string> known;
+  for (const timed::LoadInfo& load : timed::loads) known.emplace_back(load.name);
+  const auto found = std::find(known.begin(), known.end(), name);
+  if (found == known.end()) return refuse(unknown_name("load", name, known));
+  return static_cast<timed::Load>(found - known.begin());
+}
+
 Read<bool> read_switch(const char* option, const std::string& text, const char* yes, const char* no) {
   if (text == yes) return true;
   if (text == no) return false;
@@ -228,10 +236,13 @@ tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
                             : e.file == "--profile" ? exit_code::usage
                                                     : exit_code::no_input);
   }
+  const auto load = read_load(o.load);
+  if (!load) return tl::unexpected(load.error());
   auto jobs = make_jobs(o, *profile);
   if (!jobs) return tl::unexpected(jobs.error());
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   return TimePlan{.profile = std::move(*profile),
+                  .load = *load,
                   .sampling = {o.seed, o.samples},
                   .jobs = std::move(*jobs),
                   .sweep = !o.sweeps.empty(),

@@ -23,10 +23,13 @@ struct TimeJob {
 
 struct TimePlan {
   timed::Profile profile;
+  timed::Load load = timed::Load::compute;
   timed::Sampling sampling;
   std::vector<TimeJob> jobs;  ///< in the order of the output
   bool sweep = false;
   unsigned workers = 1;
+
+  scenario::PricedOn priced_on(unsigned cpus) const { return {profile, cpus, load, sampling}; }
 };
 
 tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& options);

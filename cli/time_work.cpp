@@ -84,10 +84,8 @@ class Workers {
       in_use_ -= needs(job);
       done_ += cost(job);
       ++done_count_;
-      if (results)
-        sink_(job, std::move(*results));
-      else
-        failure_ = results.error();
+      const auto taken = results ? sink_(job, std::move(*results)) : tl::unexpected(results.error());
+      if (!taken && !failure_) failure_ = taken.error();
       show_progress();
       changed_.notify_all();
     }
@@ -97,12 +95,11 @@ class Workers {
     const TimePlan& plan = work_.plan;
     const TimeJob& j = plan.jobs[job];
     try {
-      const unsigned first = j.cpus.front();
-      const timed::Prices prices(plan.profile.central(), {first, plan.profile.sockets_for(first)});
+      const timed::Prices prices(plan.profile.central(), plan.priced_on(j.cpus.front()).setup());
       const scenario::HotRemoveRun run = scenario::run_hot_remove(j.spec, prices);
       std::vector<report::TimeResult> results;
       for (unsigned cpus : j.cpus)
-        results.push_back(scenario::price_hot_remove(j.spec, run, plan.profile, cpus, plan.sampling));
+        results.push_back(scenario::price_hot_remove(j.spec, run, plan.priced_on(cpus)));
       return results;
     } catch (const std::bad_alloc&) {
       return tl::unexpected(

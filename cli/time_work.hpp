@@ -10,8 +10,10 @@
 
 namespace shootdown::cli {
 
-/// Called with the job's index and its results, one for each number of CPUs; never by two threads at once.
-using TimeSink = std::function<void(std::size_t job, std::vector<report::TimeResult> results)>;
+/// Called with the job's index and its results, one for each number of CPUs; never by two threads at once. A refusal
+/// of its ends the work.
+using TimeSink =
+    std::function<tl::expected<void, Refusal>(std::size_t job, std::vector<report::TimeResult> results)>;
 
 struct TimeWork {
   const TimePlan& plan;
@@ -19,7 +21,7 @@ struct TimeWork {
   std::ostream* progress = nullptr;  ///< a terminal, or none
 };
 
-/// Returns when all is done; a refusal when the host lacks the memory for a job.
+/// Returns when all is done; a refusal when the host lacks the memory for a job, or the sink's.
 tl::expected<void, Refusal> do_time_work(const TimeWork& work, const TimeSink& sink);
 
 }  // namespace shootdown::cli

@@ -64,6 +64,7 @@ ordered_json time_json(const TimeResult& r) {
   json["memory_bytes"] = r.memory.value;
   json["profile"] = r.profile;
   json["profile_digest"] = r.profile_digest;
+  json["load"] = r.load;
   json["mapping"] = r.mapping;
   json["vmemmap"] = r.vmemmap;
   json["erratum"] = r.erratum;
@@ -94,7 +95,7 @@ std::string time_key(const ordered_json& json) {
   std::string key;
   for (const char* part :
        {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "profile_digest",
-        "mapping", "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
+        "load", "mapping", "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
     const auto found = json.find(part);
     key += (found == json.end() ? std::string("?") : found->dump()) + '|';
   }

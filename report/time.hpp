@@ -24,6 +24,7 @@ struct TimeResult {
   unsigned va_bits = 48;
   unsigned cpus = 1;
   unsigned sockets = 1;
+  std::string load;  ///< of the other CPUs
   timed::Bytes memory;
   std::string profile;
   std::string profile_digest;

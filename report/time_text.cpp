@@ -30,7 +30,8 @@ std::uint64_t tlbi_total(const Counts& counts) {
 bool same_table(const TimeResult& a, const TimeResult& b) {
   return a.scenario == b.scenario && a.page_shift == b.page_shift && a.va_bits == b.va_bits &&
          a.cpus == b.cpus && a.memory == b.memory && a.profile == b.profile && a.mapping == b.mapping &&
-         a.vmemmap == b.vmemmap && a.erratum == b.erratum && a.blocks_one_by_one == b.blocks_one_by_one;
+         a.vmemmap == b.vmemmap && a.load == b.load && a.erratum == b.erratum &&
+         a.blocks_one_by_one == b.blocks_one_by_one;
 }
 
 std::string heading(const TimeResult& r) {
@@ -38,9 +39,11 @@ std::string heading(const TimeResult& r) {
       fmt::format("{} of {}, {}K pages, {}-bit VA, linear map by {}, vmemmap by {}{}\n", r.scenario,
                   readable_bytes(r.memory), (std::uint64_t{1} << r.page_shift) >> 10, r.va_bits, r.mapping,
                   r.vmemmap, r.blocks_one_by_one ? ", memory blocks one by one" : "");
-  return text + fmt::format("on {}, {} CPU{}, {} socket{}; repeat-TLBI erratum workaround {}\n", r.profile,
-                            r.cpus, r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s",
-                            r.erratum ? "on" : "off");
+  return text +
+         fmt::format(
+             "on {}, {} CPU{}, {} socket{}, load of the others {}; repeat-TLBI erratum workaround {}\n",
+             r.profile, r.cpus, r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s", r.load,
+             r.erratum ? "on" : "off");
 }
 
 /// The two or three parts that take the most, as "linear_leaf_flush 98 %".

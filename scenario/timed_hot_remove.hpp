@@ -53,12 +53,17 @@ struct HotRemoveRun {
 /// Runs it. `prices` only choose the dearest stretch. Throws std::bad_alloc when the host has no memory for it.
 HotRemoveRun run_hot_remove(const HotRemoveSpec& spec, const timed::Prices& prices);
 
+/// What a run is priced on.
+struct PricedOn {
+  const timed::Profile& profile;
+  unsigned cpus;
+  timed::Load load;
+  timed::Sampling sampling;
+
+  timed::MachineSetup setup() const { return {cpus, profile.sockets_for(cpus), load}; }
+};
 /// The question alone, without an answer.
-report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile,
-                                       unsigned cpus, const timed::Sampling& sampling);
-/// Prices a run on a profile with `cpus` CPUs.
-report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run,
-                                    const timed::Profile& profile, unsigned cpus,
-                                    const timed::Sampling& sampling);
+report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const PricedOn& on);
+report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run, const PricedOn& on);
 
 }  // namespace shootdown::scenario

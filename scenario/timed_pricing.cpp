@@ -47,44 +47,43 @@ Bytes host_bytes_needed(const HotRemoveSpec& spec) {
   return Bytes((tables + tables / 64 + 128) << r.page_shift);
 }
 
-report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const timed::Profile& profile,
-                                       unsigned cpus, const timed::Sampling& sampling) {
+report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const PricedOn& on) {
   report::TimeResult result;
   result.scenario = "hot-remove";
   result.strategy = spec.strategy.name;
   result.page_shift = spec.regime.page_shift;
   result.va_bits = spec.regime.va_bits;
-  result.cpus = cpus;
-  result.sockets = profile.sockets_for(cpus);
+  result.cpus = on.cpus;
+  result.sockets = on.setup().sockets;
+  result.load = timed::load_name(on.load);
   result.memory = spec.memory;
-  result.profile = profile.name;
-  result.profile_digest = profile.digest();
+  result.profile = on.profile.name;
+  result.profile_digest = on.profile.digest();
   result.mapping = spec.mapping.name;
   result.vmemmap = spec.regime.vmemmap_uses_blocks() && spec.vmemmap_blocks ? "block" : "pages";
   result.erratum = spec.repeat_tlbi;
   result.blocks_one_by_one = spec.blocks_one_by_one;
-  result.seed = sampling.seed;
-  result.samples = sampling.samples;
+  result.seed = on.sampling.seed;
+  result.samples = on.sampling.samples;
   return result;
 }
 
-report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run,
-                                    const timed::Profile& profile, unsigned cpus,
-                                    const timed::Sampling& sampling) {
-  const timed::MachineSize size{cpus, profile.sockets_for(cpus)};
-  const ParamValues central = profile.central();
-  timed::System system(central, size);
+report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run, const PricedOn& on) {
+  const timed::MachineSetup setup = on.setup();
+  const ParamValues central = on.profile.central();
+  timed::System system(central, setup);
   system.run(0, run.removal);
-  const timed::Uncertainty range = timed::sample(
-      profile, sampling, [&](const ParamValues& v) { return timed::Prices(v, size).total(run.removal); });
+  const timed::Uncertainty range = timed::sample(on.profile, on.sampling, [&](const ParamValues& v) {
+    return timed::Prices(v, setup).total(run.removal);
+  });
 
-  report::TimeResult result = describe_hot_remove(spec, profile, cpus, sampling);
+  report::TimeResult result = describe_hot_remove(spec, on);
   result.simulated = system.now(0);
   result.low = range.low;
   result.high = range.high;
   const timed::ParamInfo& dominant = timed::info(range.dominant);
   result.dominant_parameter = fmt::format("{}.{}", dominant.group, dominant.key);
-  result.dominant_status = profile[range.dominant].status;
+  result.dominant_status = on.profile[range.dominant].status;
   result.dominant_low = range.dominant_low;
   result.dominant_high = range.dominant_high;
   result.breakdown = system.prices().breakdown(run.removal);

@@ -32,6 +32,7 @@ enum class Param : std::uint8_t {
   walk_cached,
   walk_memory,
   walk_memory_share,
+  broadcast_interval,
   descriptor_read,
   descriptor_set,
   descriptor_clear,
@@ -60,7 +61,7 @@ enum class Param : std::uint8_t {
   rcu_callback,
   rcu_stall_timeout,
 };
-inline constexpr std::size_t param_count = 47;
+inline constexpr std::size_t param_count = 48;
 
 enum class Dimension : std::uint8_t { time, count, ratio };
 
@@ -111,6 +112,8 @@ inline constexpr std::array<ParamInfo, param_count> param_infos{{
      "table walk that goes to memory"},
     {Param::walk_memory_share, "bystander", "walk_memory_share", Dimension::ratio, 0, 1,
      "share of walks that go to memory"},
+    {Param::broadcast_interval, "bystander", "broadcast_interval", Dimension::time, 100, 1e9,
+     "own work between two broadcasts of a CPU with the load mprotect"},
     {Param::descriptor_read, "memory", "descriptor_read", Dimension::time, 0, 200,
      "reading and testing one descriptor of a line that is at hand"},
     {Param::descriptor_set, "memory", "descriptor_set", Dimension::time, 0, 500,
@@ -152,7 +155,7 @@ inline constexpr std::array<ParamInfo, param_count> param_infos{{
     {Param::interrupts_off_longest, "kernel", "interrupts_off_longest", Dimension::time, 0, 1e9,
      "longest section of another CPU with interrupts off"},
     {Param::interrupts_off_share, "kernel", "interrupts_off_share", Dimension::ratio, 0, 1,
-     "share of time that another CPU has them off"},
+     "share of time that a CPU with the load syscalls has them off"},
     {Param::rcu_grace_period, "kernel", "rcu_grace_period", Dimension::time, 1e3, 10e9, "synchronize_rcu()"},
     {Param::rcu_expedited, "kernel", "rcu_expedited", Dimension::time, 1e3, 1e9,
      "synchronize_rcu_expedited()"},

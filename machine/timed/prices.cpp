@@ -3,6 +3,7 @@
 #include "machine/timed/prices.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace shootdown::timed {
 
@@ -38,15 +39,39 @@ Nanoseconds Breakdown::total() const {
   return sum;
 }
 
-Prices::Prices(const ParamValues& values, MachineSize size) : values_(values) {
+Breakdown& Breakdown::operator+=(const Breakdown& other) {
+  for (std::size_t i = 0; i < parts.size(); ++i) parts[i] += other.parts[i];
+  return *this;
+}
+
+Prices::Prices(const ParamValues& values, MachineSetup setup)
+    : values_(values), setup_(setup), load_(figures_of(setup.load, values)) {
   const Nanoseconds latency = values.time(Param::broadcast_base) +
-                              values.time(Param::broadcast_per_cpu) * size.cpus +
-                              values.time(Param::broadcast_per_socket) * (size.sockets - 1.0);
+                              values.time(Param::broadcast_per_cpu) * setup.cpus +
+                              values.time(Param::broadcast_per_socket) * (setup.sockets - 1.0);
   // One issuer cannot complete more than the whole system does.
   broadcast_ = max(latency, values.time(Param::broadcast_service));
 }
 
-Nanoseconds Prices::batch(const Batch& b) const {
+Nanoseconds Prices::broadcast_of_load() const {
+  const Nanoseconds service = values_.time(Param::broadcast_service);
+  return max(broadcast_, service * (setup_.cpus - 1.0) - load_.broadcast_interval);
+}
+
+Nanoseconds Prices::broadcast_beside_load(Nanoseconds apart) const {
+  if (!load_.broadcasts) return broadcast_;
+  // Everybody waits equally long, R, at one server that is never idle: 1/(apart + R) + m/(interval + R) = 1/service.
+  // Where that R is below the latency of a lone issuer, the server has time to spare.
+  const double m = setup_.cpus - 1.0;
+  const double own = apart.value;
+  const double other = load_.broadcast_interval.value;
+  const double service = values_[Param::broadcast_service];
+  const double half = (own + other - service * (1 + m)) / 2;
+  const double rest = own * other - service * (other + m * own);
+  return max(broadcast_, Nanoseconds(std::sqrt(std::max(0.0, half * half - rest)) - half));
+}
+
+Nanoseconds Prices::batch(const Batch& b, Nanoseconds latency) const {
   const double operations = as_number(b.operations());
   double slowest = b.singles > 0 ? 1.0 : 0.0;
   if (b.ranges > 0) slowest = std::max(slowest, values_[Param::range_factor]);
@@ -54,15 +79,15 @@ Nanoseconds Prices::batch(const Batch& b) const {
   const Nanoseconds issue = values_.time(Param::broadcast_issue);
   const Nanoseconds drain = values_.time(Param::broadcast_service) * values_[Param::broadcast_backpressure];
   const double queued = std::max(0.0, operations - values_[Param::broadcast_queue_depth]);
-  return broadcast_ * slowest + issue * (operations - 1) + max(Nanoseconds(0), drain - issue) * queued +
+  return latency * slowest + issue * (operations - 1) + max(Nanoseconds(0), drain - issue) * queued +
          values_.time(Param::range_per_64_pages) * (as_number(b.range_pages) / 64);
 }
 
-void Prices::add_phase(const Tally& t, Phase phase, Breakdown& to) const {
+void Prices::add_own_work(const Tally& t, Phase phase, Breakdown& to) const {
   auto cost = [&](Param p, Event e) { return values_.time(p) * as_number(t[e]); };
   const double flushes = as_number(t[Event::flush_leaf] + t[Event::flush_table]);
   to[flush_cost(phase)] +=
-      (values_.time(Param::barrier_store) + broadcast_ + values_.time(Param::isb)) * flushes +
+      (values_.time(Param::barrier_store) + values_.time(Param::isb)) * flushes +
       values_.time(Param::barrier_store) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::ishst)]) +
       values_.time(Param::barrier_store) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::nshst)]) +
       values_.time(Param::barrier_idle) * as_number(t.dsb[static_cast<std::size_t>(machine::Dsb::ish)]) +
@@ -82,15 +107,31 @@ void Prices::add_phase(const Tally& t, Phase phase, Breakdown& to) const {
                      cost(Param::reschedule, Event::reschedule);
 }
 
+PhaseTime Prices::phase(const Ledger& ledger, std::size_t index) const {
+  PhaseTime time;
+  const Tally& tally = ledger.phases[index];
+  const Phase phase = phase_at(index);
+  add_own_work(tally, phase, time.breakdown);
+  const double flushes = as_number(tally[Event::flush_leaf] + tally[Event::flush_table]);
+  double completions = flushes;
+  for (const BatchCount& b : ledger.batches)
+    if (b.phase == index) completions += as_number(b.count);
+  if (completions == 0) return time;
+  time.latency = broadcast_beside_load(time.breakdown.total() * (1 / completions));
+  time.breakdown[flush_cost(phase)] += time.latency * flushes;
+  for (const BatchCount& b : ledger.batches) {
+    if (b.phase != index) continue;
+    const Cost cost = b.batch.repeat ? Cost::erratum_repeat : flush_cost(phase);
+    // The DSB that completes a batch was counted, and priced above, as one that finds nothing outstanding.
+    const Nanoseconds each = batch(b.batch, time.latency) - values_.time(Param::barrier_idle);
+    time.breakdown[cost] += each * as_number(b.count);
+  }
+  return time;
+}
+
 Breakdown Prices::breakdown(const Ledger& ledger) const {
   Breakdown result;
-  for (std::size_t i = 0; i < phase_count; ++i) add_phase(ledger.phases[i], phase_at(i), result);
-  for (const BatchCount& b : ledger.batches) {
-    const Cost cost = b.batch.repeat ? Cost::erratum_repeat : flush_cost(phase_at(b.phase));
-    // The DSB that completes a batch was counted, and priced above, as one that finds nothing outstanding.
-    const Nanoseconds each = batch(b.batch) - values_.time(Param::barrier_idle);
-    result[cost] += each * as_number(b.count);
-  }
+  for (std::size_t i = 0; i < phase_count; ++i) result += phase(ledger, i).breakdown;
   return result;
 }
 

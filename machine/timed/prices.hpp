@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 // From counts to time: what each counted thing costs the CPU that does it, on a machine of given figures and
-// size with nobody else in the way. Contention and what others suffer are system.hpp.
+// size, beside a given load of the others. What the others suffer is system.hpp.
 #pragma once
 
 #include <array>
 #include <string_view>
 
 #include "machine/timed/ledger.hpp"
+#include "machine/timed/load.hpp"
 #include "machine/timed/parameters.hpp"
 
 namespace shootdown::timed {
 
-/// How many CPUs and sockets there are; the rest of a machine is in its figures.
-struct MachineSize {
+/// How many CPUs and sockets there are and what the other CPUs do; the rest of a machine is in its figures.
+struct MachineSetup {
   unsigned cpus = 1;
   unsigned sockets = 1;
+  Load load = Load::compute;
 };
 
 /// Where time goes, as reports name it.
@@ -42,25 +44,43 @@ struct Breakdown {
 
   Nanoseconds& operator[](Cost c) { return parts[static_cast<std::size_t>(c)]; }
   Nanoseconds operator[](Cost c) const { return parts[static_cast<std::size_t>(c)]; }
+  Breakdown& operator+=(const Breakdown& other);
   Nanoseconds total() const;
+};
+
+/// One phase of a ledger in time.
+struct PhaseTime {
+  Breakdown breakdown;
+  Nanoseconds latency;  ///< of one completed broadcast in it
 };
 
 /// Prices of one machine. Building them takes nanoseconds, so every sample builds its own.
 class Prices {
  public:
-  Prices(const ParamValues& values, MachineSize size);
+  Prices(const ParamValues& values, MachineSetup setup);
 
+  const LoadFigures& load() const { return load_; }
   /// A TLBI to everybody and the DSB that completes it, one issuer.
   Nanoseconds broadcast() const { return broadcast_; }
-  /// Several operations and the DSB that completes them all.
-  Nanoseconds batch(const Batch& b) const;
+  /// The same for a CPU that does `apart` of other work between two, beside others that broadcast as well.
+  Nanoseconds broadcast_beside_load(Nanoseconds apart) const;
+  /// What the broadcasts of that load take while nobody else issues any.
+  Nanoseconds broadcast_of_load() const;
+  /// Several operations and the DSB that completes them all, when one alone takes `latency`.
+  Nanoseconds batch(const Batch& b, Nanoseconds latency) const;
+  Nanoseconds batch(const Batch& b) const { return batch(b, broadcast_); }
+
+  PhaseTime phase(const Ledger& ledger, std::size_t index) const;
   Breakdown breakdown(const Ledger& ledger) const;
   Nanoseconds total(const Ledger& ledger) const { return breakdown(ledger).total(); }
 
  private:
-  void add_phase(const Tally& tally, Phase phase, Breakdown& to) const;
+  /// All of a phase but the broadcasts.
+  void add_own_work(const Tally& tally, Phase phase, Breakdown& to) const;
 
   ParamValues values_;
+  MachineSetup setup_;
+  LoadFigures load_;
   Nanoseconds broadcast_;
 };
 

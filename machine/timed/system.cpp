@@ -5,49 +5,56 @@
 
 namespace shootdown::timed {
 
-System::System(const ParamValues& values, MachineSize size)
-    : values_(values), prices_(values, size), cpus_(size.cpus) {}
+System::System(const ParamValues& values, MachineSetup setup)
+    : values_(values), prices_(values, setup), cpus_(setup.cpus) {}
 
 void System::steal_from_others(unsigned cpu, Nanoseconds total, Nanoseconds longest, bool interrupt) {
   cpus_[cpu].acted = true;
   for (unsigned i = 0; i < cpus_.size(); ++i) {
     if (i == cpu) continue;
+    cpus_[i].interrupted = cpus_[i].interrupted || interrupt;
+    if (!prices_.load().runs) continue;
     cpus_[i].stolen += total;
     cpus_[i].stall_max = max(cpus_[i].stall_max, longest);
-    cpus_[i].interrupted = cpus_[i].interrupted || interrupt;
   }
 }
 
-void System::receive(unsigned cpu, double operations, double flush_alls, Nanoseconds elapsed) {
+void System::receive(unsigned cpu, const Received& what) {
+  const LoadFigures& load = prices_.load();
   const Nanoseconds stall = values_.time(Param::receive_stall);
-  const double far = values_[Param::walk_memory_share];
-  const Nanoseconds walk =
-      values_.time(Param::walk_cached) * (1 - far) + values_.time(Param::walk_memory) * far;
-  const Nanoseconds refill = walk * (values_[Param::tlb_entries] * values_[Param::tlb_in_use]);
-  // After a flush-all the load walks again for each entry that it comes back to, one walk at a time with
+  // After a flush of everything the load walks again for each entry that it comes back to, one walk at a time with
   // progress between them: much is stolen, and the longest stall is one walk behind the invalidation.
   Nanoseconds longest;
-  if (operations > 0) longest = stall;
-  if (flush_alls > 0) longest += values_.time(Param::walk_memory);
-  // Nobody loses more time than there was, and one refill that follows the last flush: with flush-alls that come
-  // faster than a TLB can refill, the others do nothing but walk.
-  Nanoseconds most = elapsed;
-  if (flush_alls > 0) most += refill;
-  steal_from_others(cpu, min(stall * operations + refill * flush_alls, most), longest, false);
+  if (what.operations > 0) longest = stall;
+  if (what.flush_alls > 0) longest += load.longest_walk;
+  // Nobody loses more time than there was, and one refill that follows the last flush: with flushes of everything that
+  // come faster than a TLB can refill, the others do nothing but walk.
+  Nanoseconds most = what.elapsed;
+  if (what.flush_alls > 0) most += load.refill;
+  const Nanoseconds stolen = stall * what.operations + load.refill * what.flush_alls + what.queued;
+  steal_from_others(cpu, min(stolen, most), max(longest, what.longest_queued), false);
 }
 
 void System::run(unsigned cpu, const Ledger& ledger) {
-  const Nanoseconds elapsed = prices_.total(ledger);
-  work(cpu, elapsed);
+  Received others;
+  for (std::size_t i = 0; i < phase_count; ++i) {
+    const PhaseTime phase = prices_.phase(ledger, i);
+    const Nanoseconds elapsed = phase.breakdown.total();
+    others.elapsed += elapsed;
+    if (!prices_.load().broadcasts || phase.latency == Nanoseconds(0)) continue;
+    // A broadcast of the load takes as long as one of ours, and more than it would without ours.
+    const Nanoseconds more = max(Nanoseconds(0), phase.latency - prices_.broadcast_of_load());
+    others.queued += more * (elapsed / (prices_.load().broadcast_interval + phase.latency));
+    others.longest_queued = max(others.longest_queued, more);
+  }
   const Tally sum = ledger.total();
-  std::uint64_t operations = 0;
-  std::uint64_t flush_alls = 0;
   for (std::size_t i = 0; i < sum.tlbi.size(); ++i) {
     if (!vmsa::tlbi_ops[i].broadcast) continue;
-    operations += sum.tlbi[i];
-    if (!vmsa::tlbi_ops[i].by_va()) flush_alls += sum.tlbi[i];
+    others.operations += static_cast<double>(sum.tlbi[i]);
+    if (!vmsa::tlbi_ops[i].by_va()) others.flush_alls += static_cast<double>(sum.tlbi[i]);
   }
-  receive(cpu, static_cast<double>(operations), static_cast<double>(flush_alls), elapsed);
+  work(cpu, others.elapsed);
+  receive(cpu, others);
 }
 
 void System::broadcast(unsigned cpu, const Batch& batch) {
@@ -57,13 +64,15 @@ void System::broadcast(unsigned cpu, const Batch& batch) {
       (1 + (static_cast<double>(batch.operations()) - 1) * values_[Param::broadcast_backpressure]);
   const Nanoseconds began = c.clock;
   c.clock = interconnect_.complete(began, prices_.batch(batch), work);
-  receive(cpu, static_cast<double>(batch.operations()), batch.alls, c.clock - began);
+  receive(cpu, {.operations = static_cast<double>(batch.operations()),
+                .flush_alls = static_cast<double>(batch.alls),
+                .elapsed = c.clock - began});
 }
 
 Nanoseconds System::interrupts_off_wait(unsigned n) const {
   // Each CPU is, with probability p, in a section with interrupts off of which a uniform rest of up to L is to
   // come. The maximum over n has the distribution (1 - p + p x/L)^n, whose mean is this.
-  const double p = values_[Param::interrupts_off_share];
+  const double p = prices_.load().interrupts_off_share;
   if (p <= 0 || n == 0) return {};
   double none_off = 1;
   for (unsigned i = 0; i <= n; ++i) none_off *= 1 - p;

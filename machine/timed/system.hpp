@@ -37,7 +37,7 @@ struct Bystanders {
 
 class System {
  public:
-  System(const ParamValues& values, MachineSize size);
+  System(const ParamValues& values, MachineSetup setup);
 
   Nanoseconds now(unsigned cpu) const { return cpus_[cpu].clock; }
   unsigned cpu_count() const { return static_cast<unsigned>(cpus_.size()); }
@@ -46,9 +46,9 @@ class System {
 
   /// `cpu` works for itself.
   void work(unsigned cpu, Nanoseconds time) { cpus_[cpu].clock += time; }
-  /// `cpu` does all that the ledger says, with the interconnect for itself.
+  /// `cpu` does all that the ledger says, beside the load of the others.
   void run(unsigned cpu, const Ledger& ledger);
-  /// `cpu` issues one batch and waits for it, competing with whoever else does.
+  /// `cpu` issues one batch and waits for it, in line with those that the caller lets other CPUs issue.
   void broadcast(unsigned cpu, const Batch& batch);
   /// `cpu` invalidates its own TLB.
   void local_flush(unsigned cpu) { work(cpu, values_.time(Param::local_flush)); }
@@ -75,8 +75,15 @@ class System {
     bool acted = false;
   };
   void steal_from_others(unsigned cpu, Nanoseconds total, Nanoseconds longest, bool interrupt);
-  /// All others receive what `cpu` broadcast within `elapsed`.
-  void receive(unsigned cpu, double operations, double flush_alls, Nanoseconds elapsed);
+  /// All others receive what `cpu` broadcast within `elapsed`, and wait `queued` for broadcasts of their own.
+  struct Received {
+    double operations = 0;
+    double flush_alls = 0;
+    Nanoseconds elapsed;
+    Nanoseconds queued{};          ///< each of them, in all
+    Nanoseconds longest_queued{};  ///< at once
+  };
+  void receive(unsigned cpu, const Received& what);
 
   ParamValues values_;
   Prices prices_;

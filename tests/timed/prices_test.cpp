@@ -148,11 +148,10 @@ TEST(System, NobodyLosesMoreTimeThanThereIs) {
 }
 
 TEST(System, InterruptsOffSectionsDelayThoseWhoWait) {
-  ParamValues v = load_profile("arm64-server")->central();
+  const ParamValues v = load_profile("arm64-server")->central();
   System quiet(v, {64, 1});
   quiet.interrupt_others(0, SgiMode::broadcast);
-  v[Param::interrupts_off_share] = 0.02;
-  System busy(v, {64, 1});
+  System busy(v, {64, 1, Load::syscalls});
   busy.interrupt_others(0, SgiMode::broadcast);
   EXPECT_EQ(quiet.interrupts_off_wait(63), Nanoseconds(0));
   EXPECT_EQ(busy.now(0) - quiet.now(0), busy.interrupts_off_wait(63));
