@@ -38,9 +38,9 @@ bool table_is_empty(M& m, PhysAddr table) {
 template <Regime R, Machine M>
 void expect_unmapped(M& m, PhysAddr table, VirtRange range) {
   Scope scope(m, "expect_unmapped");
-  for (VirtAddr va = range.start; va != range.end; va += R.page_size())
-    if (!m.read_once(vmsa::slot_address(R, table, vmsa::page_level, va)).none())
-      m.warn("a page is still mapped after pass 1");
+  PhysAddr slot = vmsa::slot_address(R, table, vmsa::page_level, range.start);
+  for (std::uint64_t left = range.size() >> R.page_shift; left > 0; --left, slot += sizeof(Descriptor))
+    if (!m.read_once(slot).none()) m.warn("a page is still mapped after pass 1");
 }
 
 /// Unlinks an empty table and frees it. A walk-cache entry still points to it until the flush, and hardware

@@ -14,11 +14,11 @@
 
 namespace shootdown::timed {
 
-/// Table pages at physical addresses [page size, capacity). Untouched ones cost the host nothing, freed ones
-/// are used again, last freed first, as a per-CPU page list would.
+/// Table pages at physical addresses [page size, capacity). Freed ones are used again, last freed first, as a
+/// per-CPU page list would.
 class Arena {
  public:
-  /// Reserves address space for `capacity` of tables. Throws std::bad_alloc if the host refuses even that.
+  /// Takes `capacity` for tables from the host. Throws std::bad_alloc if it refuses even the addresses.
   Arena(Bytes capacity, unsigned page_shift);
   ~Arena();
   Arena(const Arena&) = delete;
@@ -50,7 +50,7 @@ class Arena {
   void clear(vmsa::PhysAddr table);
 
   std::uint64_t tables_in_use() const { return next_ - 1 - free_.size(); }
-  /// What the host has had to provide for tables so far.
+  /// What tables have needed so far.
   Bytes host_bytes() const {
     return Bytes((std::uint64_t{next_} << page_shift_) + free_.capacity() * sizeof(free_[0]));
   }
