@@ -176,7 +176,7 @@ int run_time(const TimeOptions& o, std::ostream& out, std::ostream& err) {
   else if (plan->sweep)
     report::write_sweep_text(out, lines);
   else
-    report::write_time_text(out, collected.all_results(), {o.colour});
+    report::write_time_text(out, collected.all_results());
   return exit_code::holds;
 }
 

@@ -33,7 +33,6 @@ struct TimeOptions {
   std::string plot;                 ///< an SVG file, sweeps only
   unsigned jobs = 0;                ///< host threads; 0: one for each core
   bool progress = false;            ///< standard error is a terminal
-  bool colour = false;
 };
 
 /// Runs it; returns the exit code. Everything the user reads goes to `out`, errors and progress to `err`.

@@ -36,7 +36,6 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("-j", o->jobs, "Host threads; default: one for each core");
   command->callback([o, &session] {
     o->progress = session.progress;
-    o->colour = session.colour;
     session.exit_code = run_time(*o, session.out, session.err);
   });
 }

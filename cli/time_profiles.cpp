@@ -17,14 +17,6 @@ using timed::Dimension;
 using timed::ParamInfo;
 using timed::Profile;
 
-std::string readable(const ParamInfo& p, double value) {
-  if (p.dimension != Dimension::time) return fmt::format("{:g}", value);
-  if (value >= 1e9) return fmt::format("{:g} s", value / 1e9);
-  if (value >= 1e6) return fmt::format("{:g} ms", value / 1e6);
-  if (value >= 1e3) return fmt::format("{:g} us", value / 1e3);
-  return fmt::format("{:g} ns", value);
-}
-
 ordered_json profile_json(const Profile& profile) {
   ordered_json figures = ordered_json::object();
   for (const ParamInfo& p : timed::param_infos) {

@@ -57,11 +57,8 @@ nlohmann::ordered_json time_json(const TimeResult& result);
 /// The part of a result that says what was asked: equal for equal questions, used to resume a sweep.
 std::string time_key(const nlohmann::ordered_json& json);
 
-struct TextStyle {
-  bool colour = false;
-};
 /// All results of one invocation; those that differ in strategy alone share a table.
-void write_time_text(std::ostream& out, const std::vector<TimeResult>& results, const TextStyle& style);
+void write_time_text(std::ostream& out, const std::vector<TimeResult>& results);
 
 /// "60.2 s", "417 us": three digits.
 std::string readable_time(timed::Nanoseconds time);

@@ -106,7 +106,7 @@ void write_details(std::ostream& out, const std::vector<const TimeResult*>& rows
 
 }  // namespace
 
-void write_time_text(std::ostream& out, const std::vector<TimeResult>& results, const TextStyle&) {
+void write_time_text(std::ostream& out, const std::vector<TimeResult>& results) {
   for (std::size_t i = 0; i < results.size();) {
     std::vector<const TimeResult*> rows;
     const std::size_t first = i;

@@ -44,7 +44,6 @@ struct HotRemoveRun {
   timed::Ledger longest_stretch;   ///< the part of it that is dearest between two reschedule points
   std::uint64_t tables_built = 0;  ///< by hot-add
   std::uint64_t tables_kept = 0;   ///< of these, still there at the end
-  std::uint64_t pages_leaked = 0;  ///< vmemmap pages never freed
   std::vector<std::string> warnings;
   double host_seconds = 0;  ///< of one core, for hot-add and hot-remove
   timed::Bytes host_peak;

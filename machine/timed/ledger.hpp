@@ -69,7 +69,6 @@ struct Batch {
   std::uint32_t ranges = 0;
   std::uint32_t alls = 0;         ///< by ASID, or everything
   std::uint64_t range_pages = 0;  ///< over all ranges
-  bool tables = false;            ///< walk-cache entries were asked for, too
   bool repeat = false;            ///< the erratum's extra operation
 
   friend constexpr bool operator==(const Batch&, const Batch&) = default;

@@ -19,7 +19,6 @@ class PagePool {
 
   vmsa::PhysAddr allocate(unsigned order) {
     assert(order < free_.size());
-    ++in_use_;
     if (!free_[order].empty()) {
       const vmsa::PhysAddr page = free_[order].back();
       free_[order].pop_back();
@@ -31,12 +30,10 @@ class PagePool {
     return page;
   }
   void release(vmsa::PhysAddr page, unsigned order) {
-    assert(owns(page) && order < free_.size() && in_use_ > 0);
-    --in_use_;
+    assert(owns(page) && order < free_.size());
     free_[order].push_back(page);
   }
   bool owns(vmsa::PhysAddr page) const { return page >= base; }
-  std::uint64_t in_use() const { return in_use_; }
   Bytes host_bytes() const {
     Bytes sum;
     for (const auto& list : free_) sum = sum + Bytes(list.capacity() * sizeof(list[0]));
@@ -47,7 +44,6 @@ class PagePool {
   static constexpr vmsa::PhysAddr base{std::uint64_t{1} << 46};
   unsigned page_shift_;
   vmsa::PhysAddr next_ = base;
-  std::uint64_t in_use_ = 0;
   std::array<std::vector<vmsa::PhysAddr>, 32> free_;
 };
 

@@ -8,6 +8,14 @@
 
 namespace shootdown::timed {
 
+std::string readable(const ParamInfo& p, double value) {
+  if (p.dimension != Dimension::time) return fmt::format("{:g}", value);
+  TimeUnit unit = time_units[0];
+  for (const TimeUnit& u : time_units)
+    if (value >= u.nanoseconds) unit = u;
+  return fmt::format("{:g} {}", value / unit.nanoseconds, unit.name);
+}
+
 ParamValues Profile::central() const {
   ParamValues values;
   for (const ParamInfo& p : param_infos) values[p.param] = (*this)[p.param].value;

@@ -21,6 +21,14 @@ enum class Status : std::uint8_t {
 };
 inline constexpr std::array<std::string_view, 4> status_names{"published", "derived", "guess", "user"};
 
+struct TimeUnit {
+  std::string_view name;
+  double nanoseconds;
+};
+inline constexpr std::array<TimeUnit, 4> time_units{{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}}};
+/// A figure's value as a profile would say it: "0.35 us" is "350 ns", 0.5 is "0.5".
+std::string readable(const ParamInfo& p, double value);
+
 struct Figure {
   double value = 0;
   double low = 0;

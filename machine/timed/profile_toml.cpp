@@ -41,21 +41,8 @@ struct Context {
 };
 using Result = tl::expected<void, ProfileError>;
 
-struct Unit {
-  std::string_view name;
-  double nanoseconds;
-};
-constexpr std::array<Unit, 4> time_units{{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}}};
-
-std::string readable(Dimension dimension, double value) {
-  if (dimension != Dimension::time) return fmt::format("{:g}", value);
-  for (std::size_t i = time_units.size(); i-- > 0;)
-    if (value >= time_units[i].nanoseconds)
-      return fmt::format("{:g} {}", value / time_units[i].nanoseconds, time_units[i].name);
-  return fmt::format("{:g} ns", value);
-}
 std::string expected_range(const ParamInfo& p) {
-  return fmt::format("expected {} to {}", readable(p.dimension, p.low), readable(p.dimension, p.high));
+  return fmt::format("expected {} to {}", readable(p, p.low), readable(p, p.high));
 }
 
 /// What one unit of the figure is worth: nanoseconds, or 1.
@@ -70,7 +57,7 @@ tl::expected<double, ProfileError> unit_scale(const Context& in, const toml::tab
   }
   if (unit == nullptr)
     return in.fail(figure, fmt::format("{}.{} needs a unit: ns, us, ms or s", p.group, p.key));
-  for (const Unit& u : time_units)
+  for (const TimeUnit& u : time_units)
     if (unit->value_or(std::string_view{}) == u.name) return u.nanoseconds;
   return in.fail(*unit, fmt::format("{}.{} is a time: the unit must be ns, us, ms or s", p.group, p.key));
 }
@@ -82,8 +69,8 @@ tl::expected<double, ProfileError> number(const Context& in, const toml::node& n
     return in.fail(node, fmt::format("{}.{} must be a number; {}", p.group, p.key, expected_range(p)));
   const double scaled = *value * scale;
   if (scaled < p.low || scaled > p.high)
-    return in.fail(node, fmt::format("{}.{} = {} is out of range; {}", p.group, p.key,
-                                     readable(p.dimension, scaled), expected_range(p)));
+    return in.fail(node, fmt::format("{}.{} = {} is out of range; {}", p.group, p.key, readable(p, scaled),
+                                     expected_range(p)));
   return scaled;
 }
 
@@ -99,9 +86,9 @@ Result read_range(const Context& in, const toml::node& node, const ParamInfo& p,
   figure.low = *low;
   figure.high = *high;
   if (figure.low <= figure.value && figure.value <= figure.high) return {};
-  return in.fail(node, fmt::format("{}.{}: the value {} is not inside its own range {} to {}", p.group, p.key,
-                                   readable(p.dimension, figure.value), readable(p.dimension, figure.low),
-                                   readable(p.dimension, figure.high)));
+  return in.fail(node,
+                 fmt::format("{}.{}: the value {} is not inside its own range {} to {}", p.group, p.key,
+                             readable(p, figure.value), readable(p, figure.low), readable(p, figure.high)));
 }
 
 Result read_status(const Context& in, const toml::node& node, Figure& figure) {

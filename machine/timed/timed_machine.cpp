@@ -71,7 +71,6 @@ void TimedMachine::tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages)
     ++pending_.ranges, pending_.range_pages += pages;
   else
     ++pending_.singles;
-  if (!op.last_level) pending_.tables = true;
   flush_ = Flush::batch;
 }
 

@@ -181,7 +181,6 @@ class TimedMachine {
   void observe(RescheduleObserver* observer) { observer_ = observer; }
   const std::vector<const char*>& warnings() const { return warnings_; }
   std::uint64_t tables_in_use() const { return arena_.tables_in_use(); }
-  std::uint64_t pages_in_use() const { return pages_.in_use(); }
   Bytes host_bytes() const { return arena_.host_bytes() + deferred_.host_bytes() + pages_.host_bytes(); }
 
   /// Position in `vmsa::tlbi_ops`, without a search.
