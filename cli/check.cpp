@@ -32,12 +32,15 @@ std::unique_ptr<report::CheckWriter> make_writer(const std::string& format, std:
 }
 
 void replay(const CheckOptions& o, Session& session) {
-  if (o.mutants) return session.fail({exit_code::usage, "--replay shows one counterexample: --mutants does not go with it"});
+  if (o.mutants)
+    return session.fail(
+        {exit_code::usage, "--replay shows one counterexample: --mutants does not go with it"});
   auto result = scenario::replay(o.replay);
   if (!result) return session.fail({exit_code::bad_input, result.error()});
   const std::string scenario = scenario_of(result->config);
   if (!o.scenario.empty() && o.scenario != scenario)
-    return session.fail({exit_code::usage, fmt::format("the token is one of {}, not of {}", scenario, o.scenario)});
+    return session.fail(
+        {exit_code::usage, fmt::format("the token is one of {}, not of {}", scenario, o.scenario)});
   CheckPlan plan{.scenario = scenario, .configs = {result->config}};
   plan.replay = true;
   plan.verbose = o.verbose;
@@ -54,7 +57,8 @@ void run(const CheckOptions& o, Session& session) {
     return session.fail({exit_code::usage, unknown_name("format", o.format, check_formats)});
   if (!o.replay.empty()) return replay(o, session);
   if (o.scenario.empty())
-    return session.fail({exit_code::usage, "check needs a scenario: shootdown check hot-remove (or hot-add)"});
+    return session.fail(
+        {exit_code::usage, "check needs a scenario: shootdown check hot-remove (or hot-add)"});
   auto plan = make_check_plan(o);
   if (!plan) return session.fail(plan.error());
   plan->style.colour = session.colour;
@@ -65,7 +69,9 @@ void run(const CheckOptions& o, Session& session) {
 
 }  // namespace
 
-unsigned worker_count(unsigned jobs) { return jobs != 0 ? jobs : std::max(1u, std::thread::hardware_concurrency()); }
+unsigned worker_count(unsigned jobs) {
+  return jobs != 0 ? jobs : std::max(1u, std::thread::hardware_concurrency());
+}
 
 int run_checks(const CheckPlan& plan, unsigned jobs, report::CheckWriter& writer, Session& session) {
   const std::atomic<bool>& stop = stop_on_signals();
@@ -101,25 +107,34 @@ void add_check(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand("check", "Explore every schedule: safe, or the shortest counterexample");
   auto o = std::make_shared<CheckOptions>();
   command->add_option("SCENARIO", o->scenario, "hot-remove, hot-add");
-  command->add_option("--strategy", o->strategies, "Names, or all (default; see: shootdown list strategies)")->delimiter(',');
+  command->add_option("--strategy", o->strategies, "Names, or all (default; see: shootdown list strategies)")
+      ->delimiter(',');
   command->add_option("--granule", o->granules, "4k (default), 16k, 64k, all")->delimiter(',');
   command->add_option("--va-bits", o->va_bits, "A size, or all; default 48, 47, 48 for 4k, 16k, 64k");
   command->add_option("--cpus", o->cpus, "2 to 4; default 3");
-  command->add_option("--path", o->path, "linear, vmemmap, both, all; default: linear and vmemmap, each by itself");
-  command->add_option("--mapping", o->mappings, "Of the linear map: pages, contpte, blocks, contpmd, all")->delimiter(',');
+  command->add_option("--path", o->path,
+                      "linear, vmemmap, both, all; default: linear and vmemmap, each by itself");
+  command->add_option("--mapping", o->mappings, "Of the linear map: pages, contpte, blocks, contpmd, all")
+      ->delimiter(',');
   command->add_option("--vmemmap", o->vmemmap, "How vmemmap is mapped: block, pages, all");
   command->add_option("--layout", o->layout, "Address layout: today (default), old (2019)");
   command->add_option("--table-rule", o->table_rule, "Which tables may go: floor-ceiling (default), v7, any");
-  command->add_option("--features", o->features, "Of the CPUs; default tlbirange,hafdbs; also repeat-tlbi, bbm1, bbm2, "
-                                                 "bbm2-noabort, none")->delimiter(',');
+  command
+      ->add_option("--features", o->features,
+                   "Of the CPUs; default tlbirange,hafdbs; also repeat-tlbi, bbm1, bbm2, "
+                   "bbm2-noabort, none")
+      ->delimiter(',');
   command->add_option("--geometry", o->geometry, "scaled (default) or full tables");
   command->add_option("--max-states", o->max_states, "Of each search; default 50000000");
-  command->add_option("--max-memory", o->max_memory, "Of each search, such as 4G; default: what the machine can spare");
+  command->add_option("--max-memory", o->max_memory,
+                      "Of each search, such as 4G; default: what the machine can spare");
   command->add_option("--replay", o->replay, "Show the counterexample of this token again");
-  command->add_flag("--mutants", o->mutants, "Weaken every barrier and flush of the safe strategies, one at a time");
+  command->add_flag("--mutants", o->mutants,
+                    "Weaken every barrier and flush of the safe strategies, one at a time");
   command->add_option("--format", o->format, "text (default), json, ktap");
   command->add_flag("-v,--verbose", o->verbose, "Every search's size, every counterexample with reads");
-  command->add_option("-j", o->jobs, "Searches at once; default: one for each core")->check(CLI::Range(1, 256));
+  command->add_option("-j", o->jobs, "Searches at once; default: one for each core")
+      ->check(CLI::Range(1, 256));
   command->callback([o, &session] { run(*o, session); });
 }
 

@@ -79,14 +79,18 @@ class Campaign {
       return r;
     };
     const HotRemoveConfig* last = nullptr;
-    in_order<CheckResult>(plan_.configs.size(), worker_count(o_.jobs), work, [&](std::size_t job, CheckResult r) {
-      const HotRemoveConfig& c = plan_.configs[job];
-      if (last == nullptr || last->real != c.real || std::string_view(last->strategy.name) != c.strategy.name)
-        groups_.emplace_back();
-      last = &c;
-      if (r.verdict == Verdict::safe) groups_.back().safe.push_back(std::move(r));
-      else if (r.verdict == Verdict::unsafe) ++groups_.back().unsafe;
-    });
+    in_order<CheckResult>(plan_.configs.size(), worker_count(o_.jobs), work,
+                          [&](std::size_t job, CheckResult r) {
+                            const HotRemoveConfig& c = plan_.configs[job];
+                            if (last == nullptr || last->real != c.real ||
+                                std::string_view(last->strategy.name) != c.strategy.name)
+                              groups_.emplace_back();
+                            last = &c;
+                            if (r.verdict == Verdict::safe)
+                              groups_.back().safe.push_back(std::move(r));
+                            else if (r.verdict == Verdict::unsafe)
+                              ++groups_.back().unsafe;
+                          });
   }
 
   static void collect(Group& g) {

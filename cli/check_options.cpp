@@ -23,7 +23,9 @@ using Result = tl::expected<T, Refusal>;
 
 tl::unexpected<Refusal> usage(std::string message) { return tl::unexpected(Refusal{64, std::move(message)}); }
 
-bool is_all(const std::vector<std::string>& list) { return list.empty() || (list.size() == 1 && list[0] == "all"); }
+bool is_all(const std::vector<std::string>& list) {
+  return list.empty() || (list.size() == 1 && list[0] == "all");
+}
 
 /// The values that an option selects by name; all of them when it was not given or says `all`.
 template <typename T>
@@ -44,7 +46,8 @@ Result<std::vector<T>> select(const char* what, const std::vector<std::string>& 
   for (const std::string& g : given) {
     const auto it = std::find_if(known.begin(), known.end(), [&](const auto& k) { return k.name == g; });
     if (it == known.end()) return usage(unknown_name(what, g, names));
-    if (std::count(given.begin(), given.end(), g) > 1) return usage(fmt::format("{} '{}' is given twice", what, g));
+    if (std::count(given.begin(), given.end(), g) > 1)
+      return usage(fmt::format("{} '{}' is given twice", what, g));
     chosen.push_back(it->value);
   }
   return chosen;
@@ -52,9 +55,11 @@ Result<std::vector<T>> select(const char* what, const std::vector<std::string>& 
 
 /// One value by name.
 template <typename T>
-Result<T> select_one(const char* what, const std::string& given, const std::vector<Named<T>>& known, T otherwise) {
+Result<T> select_one(const char* what, const std::string& given, const std::vector<Named<T>>& known,
+                     T otherwise) {
   if (given.empty()) return otherwise;
-  if (given == "all" && std::none_of(known.begin(), known.end(), [](const auto& k) { return k.name == "all"; })) {
+  if (given == "all" &&
+      std::none_of(known.begin(), known.end(), [](const auto& k) { return k.name == "all"; })) {
     std::vector<std::string> names;
     for (const auto& k : known) names.push_back(k.name);
     return usage(unknown_name(what, given, names));
@@ -64,7 +69,8 @@ Result<T> select_one(const char* what, const std::string& given, const std::vect
   return chosen->front();
 }
 
-Result<std::uint64_t> number(const char* what, const std::string& text, std::uint64_t low, std::uint64_t high) {
+Result<std::uint64_t> number(const char* what, const std::string& text, std::uint64_t low,
+                             std::uint64_t high) {
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc{} || end != text.data() + text.size() || value < low || value > high)
@@ -94,10 +100,11 @@ Result<std::vector<vmsa::Regime>> regimes(const CheckOptions& o) {
   for (unsigned shift : *shifts)
     for (const vmsa::Regime& r : vmsa::regimes) {
       if (r.page_shift != shift) continue;
-      there_are += fmt::format("{}{} bits with {}k", there_are.empty() ? "" : ", ", r.va_bits, r.page_size() / 1024);
+      there_are +=
+          fmt::format("{}{} bits with {}k", there_are.empty() ? "" : ", ", r.va_bits, r.page_size() / 1024);
       const unsigned usual = shift == 14 ? 47 : 48;
-      const bool wanted = o.va_bits == "all" || (o.va_bits.empty() ? r.va_bits == usual
-                                                                   : std::to_string(r.va_bits) == o.va_bits);
+      const bool wanted = o.va_bits == "all" ||
+                          (o.va_bits.empty() ? r.va_bits == usual : std::to_string(r.va_bits) == o.va_bits);
       if (wanted) chosen.push_back(r);
     }
   if (chosen.empty()) return usage(fmt::format("no such VA size: {} (there are: {})", o.va_bits, there_are));
@@ -109,13 +116,20 @@ Result<machine::Features> features(const CheckOptions& o) {
   machine::Features f{.range_tlbi = false, .hardware_access_flag = false};
   for (const std::string& name : o.features) {
     if (name == "none" && o.features.size() == 1) return f;
-    if (name == "tlbirange") f.range_tlbi = true;
-    else if (name == "hafdbs") f.hardware_access_flag = true;
-    else if (name == "repeat-tlbi") f.repeat_tlbi = true;
-    else if (name == "bbm1") f.bbm = vmsa::BbmLevel::level1;
-    else if (name == "bbm2") f.bbm = vmsa::BbmLevel::level2;
-    else if (name == "bbm2-noabort") f.bbm = vmsa::BbmLevel::level2_no_abort;
-    else return usage(unknown_name("feature", name, feature_options));
+    if (name == "tlbirange")
+      f.range_tlbi = true;
+    else if (name == "hafdbs")
+      f.hardware_access_flag = true;
+    else if (name == "repeat-tlbi")
+      f.repeat_tlbi = true;
+    else if (name == "bbm1")
+      f.bbm = vmsa::BbmLevel::level1;
+    else if (name == "bbm2")
+      f.bbm = vmsa::BbmLevel::level2;
+    else if (name == "bbm2-noabort")
+      f.bbm = vmsa::BbmLevel::level2_no_abort;
+    else
+      return usage(unknown_name("feature", name, feature_options));
   }
   return f;
 }
@@ -148,25 +162,34 @@ struct Columns {
 Result<Columns> columns(const CheckOptions& o) {
   Columns c;
   const bool one_side = o.mappings.empty() != o.vmemmap.empty();
-  const std::string path = !o.path.empty() ? o.path : !one_side ? "matrix" : o.vmemmap.empty() ? "linear" : "vmemmap";
-  if (path == "matrix") c.paths = {Path::linear, Path::vmemmap};
-  else if (path == "all") c.paths = {Path::linear, Path::vmemmap, Path::both};
+  const std::string path = !o.path.empty()     ? o.path
+                           : !one_side         ? "matrix"
+                           : o.vmemmap.empty() ? "linear"
+                                               : "vmemmap";
+  if (path == "matrix")
+    c.paths = {Path::linear, Path::vmemmap};
+  else if (path == "all")
+    c.paths = {Path::linear, Path::vmemmap, Path::both};
   else {
-    const auto chosen = select_one<Path>("path", path,
-                                         {{"linear", Path::linear}, {"vmemmap", Path::vmemmap}, {"both", Path::both}},
-                                         Path::linear);
+    const auto chosen = select_one<Path>(
+        "path", path, {{"linear", Path::linear}, {"vmemmap", Path::vmemmap}, {"both", Path::both}},
+        Path::linear);
     if (!chosen) return tl::unexpected(chosen.error());
     c.paths = {*chosen};
   }
-  if (c.paths == std::vector{Path::linear} && !o.vmemmap.empty()) return usage("--vmemmap says nothing about --path linear");
-  if (c.paths == std::vector{Path::vmemmap} && !o.mappings.empty()) return usage("--mapping says nothing about --path vmemmap");
+  if (c.paths == std::vector{Path::linear} && !o.vmemmap.empty())
+    return usage("--vmemmap says nothing about --path linear");
+  if (c.paths == std::vector{Path::vmemmap} && !o.mappings.empty())
+    return usage("--mapping says nothing about --path vmemmap");
   // Both regions at once: the mapping of today's servers, unless others are asked for.
   const bool usual = c.paths == std::vector{Path::both} && o.mappings.empty();
   const auto m = select("mapping", usual ? std::vector<std::string>{"pages"} : o.mappings, mappings());
   if (!m) return tl::unexpected(m.error());
   c.mappings = *m;
-  const std::vector<std::string> given = o.vmemmap.empty() ? std::vector<std::string>{} : std::vector{o.vmemmap};
-  const auto v = select<VmemmapKind>("vmemmap", given, {{"block", VmemmapKind::block}, {"pages", VmemmapKind::pages}});
+  const std::vector<std::string> given =
+      o.vmemmap.empty() ? std::vector<std::string>{} : std::vector{o.vmemmap};
+  const auto v =
+      select<VmemmapKind>("vmemmap", given, {{"block", VmemmapKind::block}, {"pages", VmemmapKind::pages}});
   if (!v) return tl::unexpected(v.error());
   c.vmemmap = *v;
   c.vmemmap_given = !o.vmemmap.empty();
@@ -183,17 +206,20 @@ Result<HotRemoveConfig> base_config(const CheckOptions& o) {
   if (!cpus) return tl::unexpected(cpus.error());
   c.cpus = static_cast<unsigned>(*cpus);
   using vmsa::LayoutAge;
-  const auto layout = select_one<LayoutAge>("layout", o.layout, {{"today", LayoutAge::today}, {"old", LayoutAge::old}}, c.layout);
+  const auto layout = select_one<LayoutAge>("layout", o.layout,
+                                            {{"today", LayoutAge::today}, {"old", LayoutAge::old}}, c.layout);
   if (!layout) return tl::unexpected(layout.error());
   c.layout = *layout;
   using mm::TableRule;
   const auto rule = select_one<TableRule>(
       "table rule", o.table_rule,
-      {{"floor-ceiling", TableRule::floor_ceiling}, {"v7", TableRule::v7}, {"any", TableRule::any}}, c.table_rule);
+      {{"floor-ceiling", TableRule::floor_ceiling}, {"v7", TableRule::v7}, {"any", TableRule::any}},
+      c.table_rule);
   if (!rule) return tl::unexpected(rule.error());
   c.table_rule = *rule;
   using scenario::Geometry;
-  const auto geometry = select_one<Geometry>("geometry", o.geometry, {{"scaled", Geometry::scaled}, {"full", Geometry::full}}, c.geometry);
+  const auto geometry = select_one<Geometry>(
+      "geometry", o.geometry, {{"scaled", Geometry::scaled}, {"full", Geometry::full}}, c.geometry);
   if (!geometry) return tl::unexpected(geometry.error());
   c.geometry = *geometry;
   const auto f = features(o);
@@ -213,11 +239,13 @@ Result<explore::Bounds> bounds(const CheckOptions& o) {
   if (!o.max_memory.empty()) {
     const auto bytes = parse_size(o.max_memory);
     if (!bytes) return usage("--max-memory: " + bytes.error());
-    if (*bytes < std::uint64_t{16} << 20) return usage(fmt::format("--max-memory {}: at least 16M is needed", o.max_memory));
+    if (*bytes < std::uint64_t{16} << 20)
+      return usage(fmt::format("--max-memory {}: at least 16M is needed", o.max_memory));
     b.bytes = *bytes;
     return b;
   }
-  const auto available = static_cast<std::uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const auto available = static_cast<std::uint64_t>(sysconf(_SC_AVPHYS_PAGES)) *
+                         static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   const unsigned jobs = o.jobs != 0 ? o.jobs : std::max(1u, std::thread::hardware_concurrency());
   b.bytes = std::clamp(available / 4 * 3 / jobs, std::uint64_t{256} << 20, b.bytes);
   return b;

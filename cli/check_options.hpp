@@ -21,7 +21,7 @@ struct CheckOptions {
   std::string cpus;                     ///< default: 3
   std::string path;                     ///< linear, vmemmap, both, all
   std::vector<std::string> mappings;
-  std::string vmemmap;                  ///< block, pages, all
+  std::string vmemmap;  ///< block, pages, all
   std::string layout;
   std::string table_rule;
   std::vector<std::string> features;
@@ -38,7 +38,7 @@ struct CheckOptions {
 inline const std::vector<std::string> scenario_names{"hot-remove", "hot-add"};
 inline const std::vector<std::string> check_formats{"text", "json", "ktap"};
 inline const std::vector<std::string> feature_options{"tlbirange", "hafdbs", "repeat-tlbi",
-                                                      "bbm1", "bbm2", "bbm2-noabort"};
+                                                      "bbm1",      "bbm2",   "bbm2-noabort"};
 
 /// Everything that will be searched, in the order of the output: page size, VA size, strategy, kind of mapping.
 /// Refuses what does not exist when nothing else was asked for.

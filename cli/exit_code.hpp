@@ -4,10 +4,10 @@
 
 namespace shootdown::cli::exit_code {
 
-inline constexpr int holds = 0;         ///< what the command claims holds
-inline constexpr int violation = 1;     ///< something unsafe was found
-inline constexpr int bound = 4;         ///< a bound was reached before the search ended, and nothing unsafe found
-inline constexpr int usage = 64;        ///< a command line that makes no sense
+inline constexpr int holds = 0;      ///< what the command claims holds
+inline constexpr int violation = 1;  ///< something unsafe was found
+inline constexpr int bound = 4;   ///< a bound was reached before the search ended, and nothing unsafe found
+inline constexpr int usage = 64;  ///< a command line that makes no sense
 inline constexpr int bad_input = 65;    ///< data that is malformed or foreign
 inline constexpr int no_input = 66;     ///< a file that is missing or cannot be written
 inline constexpr int unavailable = 69;  ///< a tool or service that is needed is not there

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/audit.hpp"
-#include "cli/audit.hpp"
 #include "cli/check_options.hpp"
 #include "cli/command.hpp"
 #include "cli/suggest.hpp"
@@ -27,9 +26,11 @@ struct Item {
 using Items = std::vector<Item>;
 
 Items scenarios() {
-  return {{"hot-remove", "one CPU removes two sections of memory; others use a neighbour and vmalloc, dump the kernel's "
-                         "tables, and take over whatever is released"},
-          {"hot-add", "one CPU adds the memory, with allocations that may fail half-way, and removes it again"}};
+  return {
+      {"hot-remove",
+       "one CPU removes two sections of memory; others use a neighbour and vmalloc, dump the kernel's "
+       "tables, and take over whatever is released"},
+      {"hot-add", "one CPU adds the memory, with allocations that may fail half-way, and removes it again"}};
 }
 
 Items strategies() {
@@ -58,8 +59,11 @@ Items regimes() {
   Items all;
   for (const vmsa::Regime& r : vmsa::regimes)
     all.push_back({fmt::format("{}/{}", report::granule_name(r), r.va_bits),
-                   fmt::format("{} levels, {} entries a table, {} in the root{}", r.level_count(), r.entries_per_table(),
-                               r.entry_count(r.root_level()), r.lpa2 ? ", FEAT_LPA2" : r.lva ? ", FEAT_LVA" : "")});
+                   fmt::format("{} levels, {} entries a table, {} in the root{}", r.level_count(),
+                               r.entries_per_table(), r.entry_count(r.root_level()),
+                               r.lpa2  ? ", FEAT_LPA2"
+                               : r.lva ? ", FEAT_LVA"
+                                       : "")});
   return all;
 }
 
@@ -137,8 +141,10 @@ void run(const ListOptions& o, Session& session) {
 }  // namespace
 
 void add_list(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("list", "What there is: scenarios, strategies, mappings, rules, regimes, features, profiles, "
-                                                    "kernels, workloads");
+  auto* command = app.add_subcommand(
+      "list",
+      "What there is: scenarios, strategies, mappings, rules, regimes, features, profiles, "
+      "kernels, workloads");
   auto o = std::make_shared<ListOptions>();
   command->add_option("WHAT", o->what, "One of them; default: all but profiles, kernels and workloads");
   command->add_option("--profile", o->profile, "With profiles: every figure of this one");

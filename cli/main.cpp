@@ -48,8 +48,9 @@ int run(CLI::App& app, Session& session, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  CLI::App app{"Shootdown: are changes of live arm64 page tables safe, and what do they cost?\n"
-               "Without a command: memory hot-remove with every strategy, on one screen."};
+  CLI::App app{
+      "Shootdown: are changes of live arm64 page tables safe, and what do they cost?\n"
+      "Without a command: memory hot-remove with every strategy, on one screen."};
   app.name("shootdown");
   app.require_subcommand(0, 1);
   app.set_version_flag("--version", fmt::format("shootdown, sources {}", shootdown::build_fingerprint()));

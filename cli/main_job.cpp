@@ -80,7 +80,8 @@ int run_main_job(Session& session) {
   session.out << '\n' << plan->style.strong("audit: a real kernel's hot-unplug\n") << '\n';
   session.out.flush();
   run_main_audit(session);
-  session.out << "\nNext: shootdown check hot-remove --strategy R0 --mapping pages   (a counterexample, step by step)\n"
+  session.out << "\nNext: shootdown check hot-remove --strategy R0 --mapping pages   (a counterexample, step "
+                 "by step)\n"
                  "      shootdown --help\n";
   return session.exit_code;
 }

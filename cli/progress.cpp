@@ -55,8 +55,9 @@ void Progress::draw() {
     if (largest == nullptr || job.at.states > largest->at.states) largest = &job;
   }
   const double seconds = std::chrono::duration<double>(now - start_).count();
-  std::string text = fmt::format("[{}/{}] {} states, {}/s", done_, total_, short_count(static_cast<double>(states)),
-                                 short_count(static_cast<double>(states) / std::max(seconds, 0.1)));
+  std::string text =
+      fmt::format("[{}/{}] {} states, {}/s", done_, total_, short_count(static_cast<double>(states)),
+                  short_count(static_cast<double>(states) / std::max(seconds, 0.1)));
   if (largest != nullptr)
     text += fmt::format("; {}: depth {}, frontier {}", largest->name, largest->at.depth,
                         short_count(static_cast<double>(largest->at.frontier)));

@@ -24,13 +24,16 @@ unsigned edit_distance(std::string_view a, std::string_view b) {
   for (unsigned j = 0; j <= b.size(); ++j) d[0][j] = j;
   for (unsigned i = 1; i <= a.size(); ++i)
     for (unsigned j = 1; j <= b.size(); ++j) {
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1] ? 1 : 0)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1] ? 1 : 0)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   return d[a.size()][b.size()];
 }
 
-std::string unknown_name(std::string_view what, std::string_view given, const std::vector<std::string>& known) {
+std::string unknown_name(std::string_view what, std::string_view given,
+                         const std::vector<std::string>& known) {
   const std::string text = lower(given.substr(0, 64));
   std::string nearest;
   unsigned least = ~0u;

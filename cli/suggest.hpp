@@ -12,6 +12,7 @@ namespace shootdown::cli {
 unsigned edit_distance(std::string_view a, std::string_view b);
 
 /// `unknown <what> 'x'; did you mean 'y'? (there are: ...)`. Nothing is suggested when nothing is near.
-std::string unknown_name(std::string_view what, std::string_view given, const std::vector<std::string>& known);
+std::string unknown_name(std::string_view what, std::string_view given,
+                         const std::vector<std::string>& known);
 
 }  // namespace shootdown::cli

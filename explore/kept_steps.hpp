@@ -47,12 +47,15 @@ class KeptSteps {
     const bool written_over = static_cast<std::uint32_t>(head_) - at > ring_.size() || (*in++)[0] != env;
     if (written_over) return;
     const auto [who_count, step_count] = *in++;
-    for (std::uint32_t i = 0; i < who_count; ++i, ++in) who.push_back({(*in)[0] & 7, (*in)[0] >> 3, (*in)[1]});
+    for (std::uint32_t i = 0; i < who_count; ++i, ++in)
+      who.push_back({(*in)[0] & 7, (*in)[0] >> 3, (*in)[1]});
     for (std::uint32_t i = 0; i < step_count; ++i, ++in)
       steps.push_back({(*in)[0], (*in)[1] & 0x7fffffff, (*in)[1] >> 31});
   }
 
-  std::size_t bytes() const { return ring_.capacity() * sizeof(Pair) + where_.capacity() * sizeof(where_[0]); }
+  std::size_t bytes() const {
+    return ring_.capacity() * sizeof(Pair) + where_.capacity() * sizeof(where_[0]);
+  }
 
  private:
   using Pair = std::array<std::uint32_t, 2>;

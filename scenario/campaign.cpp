@@ -61,7 +61,8 @@ std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& ev
         all.push_back({{Work::doomed, entry.slot.value, entry.value.bits}, &e});
     for (const mm::PhysAddr slot : e.synchronised) all.push_back({{Work::usable, slot.value, 0}, &e});
     const Work work = e.op.kind == OpKind::isb ? Work::synchronised : Work::completed;
-    for (const shadow::Entry& entry : e.dropped) all.push_back({{work, entry.slot.value, entry.value.bits}, &e});
+    for (const shadow::Entry& entry : e.dropped)
+      all.push_back({{work, entry.slot.value, entry.value.bits}, &e});
   }
   return all;
 }

@@ -70,10 +70,12 @@ std::size_t common_functions(const model::Site& a, const model::Site& b, std::si
 
 /// Does a function that is open when the entry's page is released go on to flush the entry itself? Then the flush
 /// was meant, and comes too late. One that covers the entry by chance, for the sake of another, was not.
-bool flushed_later(System& system, System::State s, unsigned cpu, const model::Site& release, const Entry& entry) {
+bool flushed_later(System& system, System::State s, unsigned cpu, const model::Site& release,
+                   const Entry& entry) {
   constexpr auto judge = model::Judge::hardware_update;
   std::size_t open = release.functions.size();
-  for (System::Steps next; system.cpu_steps(s.env, cpu, s.locals[cpu], judge, next), !next.empty(); next.clear()) {
+  for (System::Steps next; system.cpu_steps(s.env, cpu, s.locals[cpu], judge, next), !next.empty();
+       next.clear()) {
     for (const Event& e : system.explain_cpu_step(s.env, cpu, s.locals[cpu], judge, 0)) {
       open = common_functions(release, e.site, open);
       const bool covers = std::any_of(e.invalidated.begin(), e.invalidated.end(), [&](const auto& i) {
@@ -92,8 +94,8 @@ Cause explain_fault(System& system, const model::Violation& violation,
                     const std::vector<explore::TimelineStep>& timeline) {
   const System::State before = timeline.size() < 2 ? system.initial() : timeline[timeline.size() - 2].after;
   const unsigned cpu = violation.cpu;
-  const vmsa::PhysAddr slot = system.world(before.env).unpublished_slot(
-      cpu, system.setup().root, violation.finding.va);
+  const vmsa::PhysAddr slot =
+      system.world(before.env).unpublished_slot(cpu, system.setup().root, violation.finding.va);
   if (slot == vmsa::PhysAddr{}) return Cause::none;
   bool waited = false;
   for (const explore::TimelineStep& step : timeline)
@@ -112,7 +114,8 @@ Cause explain(System& system, const model::Violation& violation,
               const std::vector<explore::TimelineStep>& timeline) {
   const shadow::Finding& f = violation.finding;
   if (f.harm == Harm::walker_table) return Cause::no_grace_period;
-  if (f.harm == Harm::unexpected_fault && !timeline.empty()) return explain_fault(system, violation, timeline);
+  if (f.harm == Harm::unexpected_fault && !timeline.empty())
+    return explain_fault(system, violation, timeline);
   const bool by_entry =
       f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make;
   if (!by_entry || timeline.empty()) return Cause::none;

@@ -44,7 +44,9 @@ struct HotRemoveConfig {
 
 /// Full geometry is a control of the scaling, for the default VA size of each granule; contiguous groups of real
 /// size would give the model thousands of orders in which their stores can become visible.
-constexpr bool has_full_geometry(const vmsa::Regime& r) { return r.va_bits == (r.page_shift == 14 ? 47u : 48u); }
+constexpr bool has_full_geometry(const vmsa::Regime& r) {
+  return r.va_bits == (r.page_shift == 14 ? 47u : 48u);
+}
 
 /// Why a combination does not exist, in words; nothing when it does.
 std::optional<std::string> refuse(const HotRemoveConfig& c);

@@ -126,7 +126,8 @@ template <vmsa::Regime Real>
 TaskSet tasks_of(const HotRemoveConfig& c, const Arrangement& a) {
   const unsigned section_bits = a.regime.section_shift - Real.page_shift;
   if constexpr (has_full_geometry(Real)) {
-    if (c.geometry == Geometry::full && section_bits == 1) return Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all();
+    if (c.geometry == Geometry::full && section_bits == 1)
+      return Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all();
     if (c.geometry == Geometry::full)
       return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level)>{c, a}.all();
   }

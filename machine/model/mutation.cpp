@@ -34,12 +34,8 @@ Op weaken_tlbi(Op op, Weakening w) {
       t.op.target = t.op.target == vmsa::TlbiTarget::all ? vmsa::TlbiTarget::asid : vmsa::TlbiTarget::va;
       t.asid = other_asid;
       break;
-    case Weakening::tlbi_hint_block:
-      t.ttl = vmsa::pmd_level;
-      break;
-    case Weakening::tlbi_hint_page:
-      t.ttl = vmsa::page_level;
-      break;
+    case Weakening::tlbi_hint_block: t.ttl = vmsa::pmd_level; break;
+    case Weakening::tlbi_hint_page: t.ttl = vmsa::page_level; break;
     default: break;
   }
   return op;

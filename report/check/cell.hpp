@@ -19,7 +19,8 @@ inline std::array<std::string, 2> cell(const scenario::CheckResult& r) {
     case scenario::Verdict::unsafe: {
       if (!r.counterexample) return {"UNSAFE", ""};
       const auto cause = r.counterexample->cause;
-      return {name(r.counterexample->violation.finding.harm), cause != shadow::Cause::none ? name(cause) : ""};
+      return {name(r.counterexample->violation.finding.harm),
+              cause != shadow::Cause::none ? name(cause) : ""};
     }
     case scenario::Verdict::bound: break;
   }
@@ -28,7 +29,8 @@ inline std::array<std::string, 2> cell(const scenario::CheckResult& r) {
 }
 
 /// `text`, already as wide as it shall be, in the colour of the verdict; `line` as in `cell`.
-inline std::string paint(const scenario::CheckResult& r, const std::string& text, int line, const Style& style) {
+inline std::string paint(const scenario::CheckResult& r, const std::string& text, int line,
+                         const Style& style) {
   if (r.verdict == scenario::Verdict::bound) return style.caution(text);
   if (line == 1) return style.dim(text);
   return r.verdict == scenario::Verdict::safe ? style.good(text) : style.bad(text);

@@ -9,7 +9,9 @@ namespace {
 using nlohmann::ordered_json;
 using scenario::Path;
 
-ordered_json or_null(const char* text) { return text != nullptr ? ordered_json(text) : ordered_json(nullptr); }
+ordered_json or_null(const char* text) {
+  return text != nullptr ? ordered_json(text) : ordered_json(nullptr);
+}
 
 ordered_json geometry(const scenario::HotRemoveConfig& c) {
   const vmsa::Regime r = scenario::model_regime(c);
@@ -67,7 +69,8 @@ ordered_json check_json(const scenario::CheckResult& result, const CheckPlan& pl
   j["verdict"] = name(result.verdict);
   j["harm"] = or_null(x ? name(x->violation.finding.harm) : nullptr);
   j["cause"] = or_null(x && x->cause != shadow::Cause::none ? name(x->cause) : nullptr);
-  j["tables_retained"] = result.tables_retained ? ordered_json(*result.tables_retained) : ordered_json(nullptr);
+  j["tables_retained"] =
+      result.tables_retained ? ordered_json(*result.tables_retained) : ordered_json(nullptr);
   j["states"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.states);
   j["transitions"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.transitions);
   j["seconds"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.seconds);

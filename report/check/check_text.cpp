@@ -21,7 +21,9 @@ using scenario::Verdict;
 constexpr std::size_t name_width = 20;
 constexpr std::size_t cell_width = 15;
 
-bool same_column(const HotRemoveConfig& a, const HotRemoveConfig& b) { return column_name(a) == column_name(b); }
+bool same_column(const HotRemoveConfig& a, const HotRemoveConfig& b) {
+  return column_name(a) == column_name(b);
+}
 
 std::string thousands(std::uint64_t n) {
   const std::string digits = std::to_string(n);
@@ -66,13 +68,16 @@ class TextWriter final : public CheckWriter {
   void start_matrix(const HotRemoveConfig& c) {
     columns_.clear();
     for (const HotRemoveConfig& other : plan_.configs) {
-      const bool known = std::any_of(columns_.begin(), columns_.end(), [&](const auto& k) { return same_column(k, other); });
+      const bool known =
+          std::any_of(columns_.begin(), columns_.end(), [&](const auto& k) { return same_column(k, other); });
       if (other.real == c.real && !known) columns_.push_back(other);
     }
     totals_ = {};
     out_ << plan_.style.strong(fmt::format("{}: {} pages, {}-bit VA, {} levels, {} CPUs", plan_.scenario,
-                                           granule_name(c.real), c.real.va_bits, c.real.level_count(), c.cpus))
-         << fmt::format(", {} layout, table rule {}\n\n", scenario::name(c.layout), scenario::name(c.table_rule));
+                                           granule_name(c.real), c.real.va_bits, c.real.level_count(),
+                                           c.cpus))
+         << fmt::format(", {} layout, table rule {}\n\n", scenario::name(c.layout),
+                        scenario::name(c.table_rule));
     for (int line = 0; line < 2; ++line) {
       std::string text = fmt::format("  {:<{}}", line == 1 ? "strategy" : "", name_width);
       std::string before;
@@ -96,10 +101,12 @@ class TextWriter final : public CheckWriter {
                                      std::string(name_width + 2, ' ')};
     bool second = false;
     for (const auto& column : columns_) {
-      const auto r = std::find_if(row_.begin(), row_.end(), [&](const auto& x) { return same_column(x.config, column); });
+      const auto r = std::find_if(row_.begin(), row_.end(),
+                                  [&](const auto& x) { return same_column(x.config, column); });
       for (int line = 0; line < 2; ++line)
-        lines.at(line) += r != row_.end() ? paint(*r, fmt::format("{:<{}}", cell(*r).at(line), width()), line, plan_.style)
-                                          : std::string(width(), ' ');
+        lines.at(line) +=
+            r != row_.end() ? paint(*r, fmt::format("{:<{}}", cell(*r).at(line), width()), line, plan_.style)
+                            : std::string(width(), ' ');
       second |= r != row_.end() && !cell(*r)[1].empty();
     }
     out_ << without_trailing_blanks(lines[0]) << '\n';
@@ -121,8 +128,8 @@ class TextWriter final : public CheckWriter {
   }
 
   void finish_matrix() {
-    out_ << fmt::format("\n  {} searched: {} safe, {} unsafe{}; {} states, {:.1f} s of search\n\n", totals_.searched,
-                        totals_.safe, totals_.unsafe,
+    out_ << fmt::format("\n  {} searched: {} safe, {} unsafe{}; {} states, {:.1f} s of search\n\n",
+                        totals_.searched, totals_.safe, totals_.unsafe,
                         totals_.bound > 0 ? fmt::format(", {} not finished", totals_.bound) : "",
                         thousands(totals_.states), totals_.seconds);
     if (plan_.verbose) write_searches();
@@ -132,9 +139,10 @@ class TextWriter final : public CheckWriter {
 
   void write_searches() const {
     for (const CheckResult& r : kept_)
-      out_ << fmt::format("  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB\n",
-                          r.config.strategy.name, name_width, column_name(r.config), thousands(r.search.states),
-                          thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20);
+      out_ << fmt::format(
+          "  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB\n",
+          r.config.strategy.name, name_width, column_name(r.config), thousands(r.search.states),
+          thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20);
     out_ << '\n';
   }
   void write_counterexamples() const {
@@ -148,21 +156,24 @@ class TextWriter final : public CheckWriter {
   void finish() const {
     const HotRemoveConfig& c = plan_.configs.front();
     out_ << explored(c);
-    out_ << fmt::format("Bounds of each search: {} states, {} MiB.\n",
-                        thousands(plan_.bounds.states), plan_.bounds.bytes >> 20);
+    out_ << fmt::format("Bounds of each search: {} states, {} MiB.\n", thousands(plan_.bounds.states),
+                        plan_.bounds.bytes >> 20);
     if (plan_.left_out > 0)
       out_ << fmt::format("Left out: {} combination{} that do not exist ({}).\n", plan_.left_out,
                           plan_.left_out > 1 ? "s" : "", plan_.left_out_reason);
     if (first_unsafe_ && plan_.configs.size() > 1 && !plan_.verbose)
-      out_ << "A counterexample: shootdown check " << plan_.scenario << ' ' << selection(*first_unsafe_) << '\n';
+      out_ << "A counterexample: shootdown check " << plan_.scenario << ' ' << selection(*first_unsafe_)
+           << '\n';
   }
 
   static std::string explored(const HotRemoveConfig& c) {
     const bool adds = c.experiment == scenario::Experiment::hot_add;
     std::string text = fmt::format(
         "\"safe\": every schedule was explored, and nothing found. {} CPUs: one {}; one uses a neighbouring\n"
-        "page and vmalloc{}; one takes over whatever is released and writes words into it that look like descriptors.\n"
-        "Explored: every order of their operations, every translation and walk-cache entry that a CPU may keep,\n"
+        "page and vmalloc{}; one takes over whatever is released and writes words into it that look like "
+        "descriptors.\n"
+        "Explored: every order of their operations, every translation and walk-cache entry that a CPU may "
+        "keep,\n"
         "every moment at which a store may become visible{}.\n",
         c.cpus, adds ? "adds memory and removes it" : "removes memory",
         c.cpus == 4 ? "; one dumps the tables" : " and dumps the tables",
@@ -170,7 +181,8 @@ class TextWriter final : public CheckWriter {
     const vmsa::Regime r = scenario::model_regime(c);
     if (c.geometry == scenario::Geometry::scaled)
       text += fmt::format(
-          "Scaled down: tables of {} entries, contiguous groups of 2, two sections; levels, kinds of leaves and\n"
+          "Scaled down: tables of {} entries, contiguous groups of 2, two sections; levels, kinds of leaves "
+          "and\n"
           "shared tables are those of the real regime (--geometry full searches full tables).\n",
           r.entries_per_table());
     else

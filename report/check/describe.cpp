@@ -75,15 +75,16 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
     case Outcome::doomed:
       return fmt::format("covers {}: {} may keep it until CPU {}'s DSB", entry, holders, cpu);
     case Outcome::scope:
-      return fmt::format("local to CPU {}: {} keeps {}", cpu,
-                         describe(e.holders - shadow::CpuSet::one(cpu)), entry);
+      return fmt::format("local to CPU {}: {} keeps {}", cpu, describe(e.holders - shadow::CpuSet::one(cpu)),
+                         entry);
     case Outcome::address: return fmt::format("other addresses: leaves {}", entry);
     case Outcome::last_level: return fmt::format("leaf-only: leaves the walk-cache entry {}", entry);
     case Outcome::asid: return fmt::format("another ASID: leaves {}", entry);
     case Outcome::level_hint: return fmt::format("its level hint does not fit: leaves {}", entry);
     case Outcome::granule: return fmt::format("its granule does not fit: leaves {}", entry);
     case Outcome::contiguous:
-      return fmt::format("a member of the contiguous group is still valid and may refill it: leaves {}", entry);
+      return fmt::format("a member of the contiguous group is still valid and may refill it: leaves {}",
+                         entry);
   }
   return entry;
 }
@@ -95,15 +96,16 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
   switch (f.harm) {
     case Harm::none: return "nothing found";
     case Harm::stale_page:
-      return fmt::format("page {:#x} {} while {} may still reach it at {:#x} through the stale {}", f.page.value, gone,
-                         holders, f.va.value, describe(r, f.entry));
+      return fmt::format("page {:#x} {} while {} may still reach it at {:#x} through the stale {}",
+                         f.page.value, gone, holders, f.va.value, describe(r, f.entry));
     case Harm::stale_table:
       if (v.hardware)
-        return fmt::format("{} walks {:#x} through the stale {}: its hardware writes an access flag into page {:#x}, "
-                           "which has a new owner",
-                           describe(shadow::CpuSet::one(v.cpu)), f.va.value, describe(r, f.entry), f.page.value);
-      return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}", f.page.value, gone,
-                         holders, describe(r, f.entry));
+        return fmt::format(
+            "{} walks {:#x} through the stale {}: its hardware writes an access flag into page {:#x}, "
+            "which has a new owner",
+            describe(shadow::CpuSet::one(v.cpu)), f.va.value, describe(r, f.entry), f.page.value);
+      return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}",
+                         f.page.value, gone, holders, describe(r, f.entry));
     case Harm::walker_table:
       return fmt::format("CPU {} follows a table pointer into page {:#x}, which is no table any more", v.cpu,
                          f.page.value);
@@ -113,7 +115,8 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
     case Harm::stale_permission:
       return fmt::format("{} may still use the old permission of {}", holders, describe(r, f.entry));
     case Harm::unexpected_fault:
-      return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu, f.va.value);
+      return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu,
+                         f.va.value);
     case Harm::livelock: return fmt::format("CPU {} faults for ever at {:#x}", v.cpu, f.va.value);
     case Harm::deadlock: return fmt::format("{} waits for ever", holders);
     case Harm::lost_update: return fmt::format("an update of page {:#x} was lost", f.page.value);

@@ -31,13 +31,14 @@ class KtapWriter final : public CheckWriter {
       diagnose("replay: " + r.replay);
     }
     if (!plan_.replay && !is_not_searched(r))
-      diagnose(fmt::format("states: {} transitions: {} seconds: {:.2f}", r.search.states, r.search.transitions,
-                           r.search.seconds));
+      diagnose(fmt::format("states: {} transitions: {} seconds: {:.2f}", r.search.states,
+                           r.search.transitions, r.search.seconds));
     if (const char* hit = bound_hit(r)) diagnose(fmt::format("bound: {}", hit));
     const bool ok = r.verdict == scenario::Verdict::safe;
-    out_ << fmt::format("{}ok {} {}.{}.{}_{}.{}", ok ? "" : "not ", ++number_, plan_.scenario, c.strategy.name,
-                        granule_name(c.real), c.real.va_bits, identifier(column_name(c)));
-    if (r.verdict == scenario::Verdict::bound) out_ << (is_not_searched(r) ? " # SKIP interrupted" : " # TIMEOUT");
+    out_ << fmt::format("{}ok {} {}.{}.{}_{}.{}", ok ? "" : "not ", ++number_, plan_.scenario,
+                        c.strategy.name, granule_name(c.real), c.real.va_bits, identifier(column_name(c)));
+    if (r.verdict == scenario::Verdict::bound)
+      out_ << (is_not_searched(r) ? " # SKIP interrupted" : " # TIMEOUT");
     out_ << std::endl;
   }
 

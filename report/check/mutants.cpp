@@ -34,8 +34,8 @@ class MutantText final : public MutantWriter {
   MutantText(const CheckPlan& plan, std::ostream& out) : plan_(plan), out_(out) {}
 
   void begin(const scenario::HotRemoveConfig& c, std::size_t mutants, unsigned unsafe) override {
-    out_ << plan_.style.strong(fmt::format("{} {}, {} pages, {}-bit VA: {} mutants\n", plan_.scenario, c.strategy.name,
-                                           granule_name(c.real), c.real.va_bits, mutants));
+    out_ << plan_.style.strong(fmt::format("{} {}, {} pages, {}-bit VA: {} mutants\n", plan_.scenario,
+                                           c.strategy.name, granule_name(c.real), c.real.va_bits, mutants));
     if (unsafe > 0)
       out_ << fmt::format("  ({} kinds of mapping are unsafe without any mutation, and left out)\n", unsafe);
     out_.flush();
@@ -45,9 +45,11 @@ class MutantText final : public MutantWriter {
     out_ << "  " << r.mutation.describe() << "\n      ";
     if (r.refuted())
       out_ << plan_.style.good(fmt::format("refuted: {}", harm_and_cause(r)))
-           << plan_.style.dim(fmt::format(" ({}; {} steps)", column_name(r.check.config), r.check.search.path.size()));
+           << plan_.style.dim(
+                  fmt::format(" ({}; {} steps)", column_name(r.check.config), r.check.search.path.size()));
     else if (!r.redundant())
-      out_ << plan_.style.caution(fmt::format("unknown: the search was ended by its bound ({})", bound_hit(r.check)));
+      out_ << plan_.style.caution(
+          fmt::format("unknown: the search was ended by its bound ({})", bound_hit(r.check)));
     else if (r.reason.empty())
       out_ << plan_.style.bad("survived, and nobody knows why");
     else
@@ -109,13 +111,18 @@ class MutantJson final : public MutantWriter {
 
 class MutantKtap final : public MutantWriter {
  public:
-  MutantKtap(std::size_t total, std::ostream& out) : out_(out) { out_ << "KTAP version 1\n1.." << total << std::endl; }
+  MutantKtap(std::size_t total, std::ostream& out) : out_(out) {
+    out_ << "KTAP version 1\n1.." << total << std::endl;
+  }
 
   void begin(const scenario::HotRemoveConfig& c, std::size_t, unsigned) override {
     group_ = fmt::format("{}.{}_{}", c.strategy.name, granule_name(c.real), c.real.va_bits);
   }
   void row(const MutantRow& r) override {
-    out_ << "# " << (r.refuted() ? "refuted: " + harm_and_cause(r) : r.redundant() ? "redundant: " + r.reason : "bound")
+    out_ << "# "
+         << (r.refuted()     ? "refuted: " + harm_and_cause(r)
+             : r.redundant() ? "redundant: " + r.reason
+                             : "bound")
          << '\n';
     const bool ok = r.refuted() || (r.redundant() && !r.reason.empty());
     out_ << fmt::format("{}ok {} {}: {}", ok ? "" : "not ", ++number_, group_, r.mutation.describe());
@@ -131,8 +138,8 @@ class MutantKtap final : public MutantWriter {
 
 }  // namespace
 
-std::unique_ptr<MutantWriter> make_mutant_writer(const std::string& format, const CheckPlan& plan, std::size_t total,
-                                                 std::ostream& out) {
+std::unique_ptr<MutantWriter> make_mutant_writer(const std::string& format, const CheckPlan& plan,
+                                                 std::size_t total, std::ostream& out) {
   if (format == "json") return std::make_unique<MutantJson>(plan, out);
   if (format == "ktap") return std::make_unique<MutantKtap>(total, out);
   return std::make_unique<MutantText>(plan, out);

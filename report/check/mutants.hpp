@@ -38,7 +38,7 @@ class MutantWriter {
 };
 
 /// `format` is text, json or ktap; `total` is the number of mutants of the whole campaign.
-std::unique_ptr<MutantWriter> make_mutant_writer(const std::string& format, const CheckPlan& plan, std::size_t total,
-                                                 std::ostream& out);
+std::unique_ptr<MutantWriter> make_mutant_writer(const std::string& format, const CheckPlan& plan,
+                                                 std::size_t total, std::ostream& out);
 
 }  // namespace shootdown::report

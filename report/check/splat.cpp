@@ -47,9 +47,9 @@ void write_page(std::ostream& out, const scenario::CheckResult& result, const St
   if (page.value == 0 || v.finding.harm == shadow::Harm::break_before_make) return;
   const bool removed = scenario::arrange(result.config).range.contains(page);
   out << fmt::format("\nThe buggy page: {:#x}, {}\n", page.value,
-                     removed                                          ? "part of the memory that is removed"
-                     : v.finding.harm == shadow::Harm::stale_page     ? "behind vmemmap"
-                                                                      : "a translation table");
+                     removed                                      ? "part of the memory that is removed"
+                     : v.finding.harm == shadow::Harm::stale_page ? "behind vmemmap"
+                                                                  : "a translation table");
   auto deed = [&](const char* what, const std::optional<Story::Deed>& d) {
     if (d) out << fmt::format(" {} by CPU {} in {}, step {}\n", what, d->cpu, d->function, d->step);
   };
@@ -71,20 +71,25 @@ std::string broken_up(std::string text) {
 std::string splat_title(const scenario::CheckResult& result, const Story& story) {
   const char* function = story.trace.empty() ? "the end of the run" : story.trace.back();
   if (result.counterexample->violation.hardware) function = "a hardware table walk";
-  return fmt::format("BUG: Shootdown: {} in {}", name(result.counterexample->violation.finding.harm), function);
+  return fmt::format("BUG: Shootdown: {} in {}", name(result.counterexample->violation.finding.harm),
+                     function);
 }
 
-void write_splat(std::ostream& out, const scenario::CheckResult& result, const Story& story, const Style& style) {
+void write_splat(std::ostream& out, const scenario::CheckResult& result, const Story& story,
+                 const Style& style) {
   const scenario::Counterexample& x = *result.counterexample;
   const model::Violation& v = x.violation;
   const scenario::HotRemoveConfig& c = result.config;
   out << rule << '\n' << style.bad(splat_title(result, story)) << '\n';
   out << broken_up(describe(story.regime, v)) << '\n';
   if (x.cause != shadow::Cause::none)
-    out << fmt::format("Cause: {}: {}\n", name(x.cause), shadow::cause_texts[static_cast<std::size_t>(x.cause)].meaning);
-  out << fmt::format("\nCPU: {} Comm: {}/{} Step: {}\n", v.cpu, experiment_name(c), c.strategy.name, story.step);
-  out << fmt::format("Machine: {} pages, {}-bit VA, {} levels, {}, {} layout, rule {}{}\n", granule_name(c.real),
-                     c.real.va_bits, c.real.level_count(), column_name(c), scenario::name(c.layout), scenario::name(c.table_rule),
+    out << fmt::format("Cause: {}: {}\n", name(x.cause),
+                       shadow::cause_texts[static_cast<std::size_t>(x.cause)].meaning);
+  out << fmt::format("\nCPU: {} Comm: {}/{} Step: {}\n", v.cpu, experiment_name(c), c.strategy.name,
+                     story.step);
+  out << fmt::format("Machine: {} pages, {}-bit VA, {} levels, {}, {} layout, rule {}{}\n",
+                     granule_name(c.real), c.real.va_bits, c.real.level_count(), column_name(c),
+                     scenario::name(c.layout), scenario::name(c.table_rule),
                      c.geometry == scenario::Geometry::scaled ? ", scaled geometry" : "");
   if (!story.trace.empty()) {
     out << "Call trace:\n";

@@ -133,7 +133,8 @@ class Teller {
     for (const auto& [entry, outcome] : e.invalidated)
       line.notes.push_back(describe(r_, e.op.tlbi, e.cpu, entry, outcome));
     for (const shadow::Entry& entry : e.dropped)
-      line.notes.push_back(fmt::format("no longer held by {}: {}", dropped_by(e, entry), describe(r_, entry)));
+      line.notes.push_back(
+          fmt::format("no longer held by {}: {}", dropped_by(e, entry), describe(r_, entry)));
     line.relevant = is_relevant(e);
     if (e.violation) {
       line.notes.push_back(describe(r_, *e.violation, e.op.kind == OpKind::take_released));
@@ -180,11 +181,13 @@ class Teller {
     for (const Event::Visible& s : e.stores) {
       memory_.write(s.slot, s.after);
       auto& own = own_[e.cpu];
-      if (const auto mine = own.find(s.slot.value); mine != own.end() && mine->second == s.after) own.erase(mine);
-      std::string text = (e.kind == Event::Kind::operation ? "now visible: " : "") + change(s.slot, s.before, s.after);
+      if (const auto mine = own.find(s.slot.value); mine != own.end() && mine->second == s.after)
+        own.erase(mine);
+      std::string text =
+          (e.kind == Event::Kind::operation ? "now visible: " : "") + change(s.slot, s.before, s.after);
       const auto place = tables_.place(s.slot);
-      if (place && tables_.was_linked(s.slot) && e.kind != Event::Kind::hardware_access_flag && shadow::cacheable(r_, place->level, s.before) &&
-          s.before != s.after)
+      if (place && tables_.was_linked(s.slot) && e.kind != Event::Kind::hardware_access_flag &&
+          shadow::cacheable(r_, place->level, s.before) && s.before != s.after)
         text += "; CPUs may keep the old value";
       tables_.learn(memory_, false);
       line.notes.push_back(std::move(text));
@@ -192,7 +195,8 @@ class Teller {
   }
 
   std::string slot_name(PhysAddr slot) const {
-    if (const auto p = tables_.place(slot)) return fmt::format("{} of {:#x}", level_name(r_, p->level), p->va.value);
+    if (const auto p = tables_.place(slot))
+      return fmt::format("{} of {:#x}", level_name(r_, p->level), p->va.value);
     return fmt::format("word at {:#x}", slot.value);
   }
   std::string value(PhysAddr slot, Descriptor d) const {
@@ -241,10 +245,12 @@ class Teller {
       case OpKind::clear_page: return fmt::format("zeroes page {:#x}", op.a);
       case OpKind::free:
         gives_away(e, {a, a + (r_.page_size() << op.c)});
-        return fmt::format("frees {} {:#x}", use_name(op.b), op.a) + (op.c > 0 ? fmt::format(" of order {}", op.c) : "");
+        return fmt::format("frees {} {:#x}", use_name(op.b), op.a) +
+               (op.c > 0 ? fmt::format(" of order {}", op.c) : "");
       case OpKind::defer: {
         const auto d = model::unpack_page(op.a);
-        return fmt::format("keeps {} {:#x} on its list", use_name(static_cast<std::uint64_t>(d.use)), d.page.value);
+        return fmt::format("keeps {} {:#x} on its list", use_name(static_cast<std::uint64_t>(d.use)),
+                           d.page.value);
       }
       case OpKind::take_deferred:
         line.reading = true;
@@ -264,9 +270,7 @@ class Teller {
       case OpKind::unlock_shared: return "drops " + lock_name(op.a);
       case OpKind::warn: return fmt::format("WARN_ON: {}", op.text);
       case OpKind::unexpected_fault: return fmt::format("the access to {:#x} was to succeed", op.a);
-      case OpKind::choose:
-        line.reading = true;
-        return fmt::format("chooses {}", e.answer);
+      case OpKind::choose: line.reading = true; return fmt::format("chooses {}", e.answer);
       case OpKind::take_released:
         if (PhysAddr(e.answer) == finding_.page) taken = {step_, e.cpu, e.site.function()};
         return fmt::format("takes over page {:#x}", e.answer);
@@ -285,7 +289,7 @@ class Teller {
   model::Memory memory_;
   Tables tables_;
   std::array<std::map<std::uint64_t, Descriptor>, model::max_cpus> own_;  ///< buffered stores, the youngest
-  std::map<std::pair<unsigned, std::uint64_t>, model::Site> origin_;      ///< the code behind a buffered store
+  std::map<std::pair<unsigned, std::uint64_t>, model::Site> origin_;  ///< the code behind a buffered store
   unsigned step_ = 0;
 };
 

@@ -13,9 +13,9 @@ namespace shootdown::report {
 
 /// Something that happened.
 struct StoryLine {
-  unsigned step = 0;            ///< of the path, from 1; one step may take several lines
-  std::string who;              ///< "CPU 1"; for stores that become visible and hardware walks too
-  std::string function;         ///< empty when no code of that CPU acted
+  unsigned step = 0;     ///< of the path, from 1; one step may take several lines
+  std::string who;       ///< "CPU 1"; for stores that become visible and hardware walks too
+  std::string function;  ///< empty when no code of that CPU acted
   std::string text;
   std::vector<std::string> notes;  ///< what it did to stale entries, and the finding
   bool reading = false;            ///< a look at a descriptor or a page: left out of short timelines
@@ -38,7 +38,7 @@ struct Story {
   /// visible they are those of the code that stored.
   std::vector<const char*> trace;
   unsigned trace_line = 0;
-  unsigned step = 0;          ///< of the harm
+  unsigned step = 0;  ///< of the harm
   /// Who gave the page of the finding away, and who took it over, as far as the story goes.
   struct Deed {
     unsigned step = 0;

@@ -32,7 +32,8 @@ class SummaryWriter final : public CheckWriter {
   void end() override {
     std::string head;
     for (const std::string& r : regimes_) head += (head.empty() ? "" : ", ") + r;
-    out_ << plan_.style.strong("check: every schedule of " + std::to_string(plan_.configs.front().cpus) + " CPUs")
+    out_ << plan_.style.strong("check: every schedule of " + std::to_string(plan_.configs.front().cpus) +
+                               " CPUs")
          << fmt::format(" (page size/VA bits: {})\n\n", head);
     std::string line = fmt::format("  {:<20}", "strategy");
     for (const std::string& c : columns_) line += fmt::format("{:<17}", c);
@@ -72,8 +73,10 @@ class SummaryWriter final : public CheckWriter {
     std::string which;
     bool differ = false;
     for (const CheckResult* r : results) {
-      if (cell(*r)[0] == said.lines[0]) which += (which.empty() ? "" : ",") + granule_name(r->config.real);
-      else differ = true;
+      if (cell(*r)[0] == said.lines[0])
+        which += (which.empty() ? "" : ",") + granule_name(r->config.real);
+      else
+        differ = true;
     }
     if (differ) said.lines[1] = "with " + which;
     return said;
@@ -101,9 +104,10 @@ class SummaryWriter final : public CheckWriter {
       states += r.search.states;
       if (r.verdict != scenario::Verdict::bound) ++finished;
     }
-    out_ << fmt::format("\n  {} of {} searches finished, {:.1f} million states. safe: explored to the end, nothing found, "
-                        "in a model with\n  scaled-down tables. Otherwise the harm, and below it the cause.\n",
-                        finished, results_.size(), static_cast<double>(states) / 1e6);
+    out_ << fmt::format(
+        "\n  {} of {} searches finished, {:.1f} million states. safe: explored to the end, nothing found, "
+        "in a model with\n  scaled-down tables. Otherwise the harm, and below it the cause.\n",
+        finished, results_.size(), static_cast<double>(states) / 1e6);
   }
 
   std::ostream& out_;
@@ -114,6 +118,8 @@ class SummaryWriter final : public CheckWriter {
 
 }  // namespace
 
-std::unique_ptr<CheckWriter> make_summary_writer(std::ostream& out) { return std::make_unique<SummaryWriter>(out); }
+std::unique_ptr<CheckWriter> make_summary_writer(std::ostream& out) {
+  return std::make_unique<SummaryWriter>(out);
+}
 
 }  // namespace shootdown::report

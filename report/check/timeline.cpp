@@ -18,10 +18,13 @@ class Layout {
       for (const StoryLine& l : *part) function_ = std::max(function_, l.function.size());
   }
   std::string head(const StoryLine& l, bool new_step) const {
-    return fmt::format("{:>5}  {:<5}  {:<{}}  ", new_step ? fmt::format("{}", l.step) : "", l.who, l.function, function_);
+    return fmt::format("{:>5}  {:<5}  {:<{}}  ", new_step ? fmt::format("{}", l.step) : "", l.who, l.function,
+                       function_);
   }
   std::string indent() const { return std::string(5 + 2 + 5 + 2 + function_ + 2 + 2, ' '); }
-  std::string title() const { return fmt::format("{:>5}  {:<5}  {:<{}}  {}", "step", "CPU", "function", function_, "what"); }
+  std::string title() const {
+    return fmt::format("{:>5}  {:<5}  {:<{}}  {}", "step", "CPU", "function", function_, "what");
+  }
 
  private:
   std::size_t function_ = 8;
@@ -50,7 +53,9 @@ void write_lines(std::ostream& out, const std::vector<StoryLine>& lines, const L
                  const TimelineOptions& o) {
   unsigned last_step = 0, left_out = 0;
   auto gap = [&] {
-    if (left_out > 0) out << o.style.dim(fmt::format("  ...  {} operations on other entries (-v shows them)", left_out)) << '\n';
+    if (left_out > 0)
+      out << o.style.dim(fmt::format("  ...  {} operations on other entries (-v shows them)", left_out))
+          << '\n';
     left_out = 0;
   };
   for (const StoryLine* l : lines_to_tell(lines, o)) {
@@ -72,14 +77,16 @@ void write_lines(std::ostream& out, const std::vector<StoryLine>& lines, const L
 
 void write_held(std::ostream& out, const Story& story, const Style& style) {
   if (story.held.empty()) return;
-  out << style.strong(fmt::format("\nStill held at step {}, though the tables no longer say so:\n", story.step));
+  out << style.strong(
+      fmt::format("\nStill held at step {}, though the tables no longer say so:\n", story.step));
   for (const Held& h : story.held) {
     std::string text = fmt::format("  {:<9}{}, stale since step {}", describe(h.entry.holders),
                                    describe(story.regime, h.entry), h.since);
     shadow::CpuSet doomed;
     for (const shadow::Doom& d : h.entry.dooms) doomed = doomed | d.cpus;
     if (!doomed.empty()) text += fmt::format("; invalidation under way for {}", describe(doomed));
-    if (!h.entry.unsynchronised.empty()) text += fmt::format("; {} lacks its ISB", describe(h.entry.unsynchronised));
+    if (!h.entry.unsynchronised.empty())
+      text += fmt::format("; {} lacks its ISB", describe(h.entry.unsynchronised));
     out << text << '\n';
   }
 }
@@ -99,8 +106,9 @@ void write_timeline(std::ostream& out, const Story& story, const TimelineOptions
 void write_counterexample(std::ostream& out, const scenario::CheckResult& result, const TimelineOptions& o) {
   const scenario::HotRemoveConfig& c = result.config;
   const Story story = tell(result);
-  out << o.style.strong(fmt::format("Strategy {}, {} pages, {}-bit VA, {}: harm in step {}, and in no earlier\n\n",
-                                    c.strategy.name, granule_name(c.real), c.real.va_bits, column_name(c), story.step));
+  out << o.style.strong(
+      fmt::format("Strategy {}, {} pages, {}-bit VA, {}: harm in step {}, and in no earlier\n\n",
+                  c.strategy.name, granule_name(c.real), c.real.va_bits, column_name(c), story.step));
   if (c.mutation) out << "Mutant: " << c.mutation->describe() << "\n\n";
   write_timeline(out, story, o);
   out << '\n';

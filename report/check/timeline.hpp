@@ -18,12 +18,14 @@ struct TimelineOptions {
 void write_timeline(std::ostream& out, const Story& story, const TimelineOptions& options);
 
 /// The finding in the shape of a KASAN report: title, both sides, cause, call trace, page owner, replay token.
-void write_splat(std::ostream& out, const scenario::CheckResult& result, const Story& story, const Style& style);
+void write_splat(std::ostream& out, const scenario::CheckResult& result, const Story& story,
+                 const Style& style);
 
 /// "BUG: Shootdown: stale-page in try_remove_memory".
 std::string splat_title(const scenario::CheckResult& result, const Story& story);
 
 /// Both, with a heading that names the combination.
-void write_counterexample(std::ostream& out, const scenario::CheckResult& result, const TimelineOptions& options);
+void write_counterexample(std::ostream& out, const scenario::CheckResult& result,
+                          const TimelineOptions& options);
 
 }  // namespace shootdown::report

@@ -18,9 +18,9 @@ struct CheckPlan {
   std::string scenario;
   std::vector<scenario::HotRemoveConfig> configs;  ///< in the order of the output
   explore::Bounds bounds;                          ///< of each search
-  unsigned left_out = 0;        ///< combinations under an `all` that do not exist
-  std::string left_out_reason;  ///< of the first of them
-  bool replay = false;          ///< one path is followed, nothing is searched
+  unsigned left_out = 0;                           ///< combinations under an `all` that do not exist
+  std::string left_out_reason;                     ///< of the first of them
+  bool replay = false;                             ///< one path is followed, nothing is searched
   bool verbose = false;
   Style style;
 };

@@ -18,7 +18,8 @@ std::set<std::string> expect_no_survivor(const std::vector<std::string>& argumen
   for (const std::string& text : finished.lines()) {
     const auto line = nlohmann::json::parse(text);
     if (line["verdict"] == "refuted")
-      refuted.insert(line["mutation"].get<std::string>() + " " + line["site"]["functions"].back().get<std::string>());
+      refuted.insert(line["mutation"].get<std::string>() + " " +
+                     line["site"]["functions"].back().get<std::string>());
     else
       EXPECT_TRUE(line["verdict"] == "redundant" && line["reason"].is_string()) << text;
   }

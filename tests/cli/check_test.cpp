@@ -18,7 +18,8 @@ using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
 
-const std::vector<std::string> unsafe{"check", "hot-remove", "--strategy", "freed-before-flush", "--mapping", "pages"};
+const std::vector<std::string> unsafe{"check",     "hot-remove", "--strategy", "freed-before-flush",
+                                      "--mapping", "pages"};
 const std::vector<std::string> safe{"check", "hot-remove", "--strategy", "P", "--mapping", "blocks"};
 
 std::vector<std::string> with(std::vector<std::string> arguments, const std::vector<std::string>& more) {
@@ -52,9 +53,10 @@ TEST(Check, JsonHasTheKeysInTheirOrder) {
   const ordered_json j = ordered_json::parse(f.out);
   std::vector<std::string> keys;
   for (const auto& [key, value] : j.items()) keys.push_back(key);
-  EXPECT_THAT(keys, ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path", "mapping",
-                                "vmemmap", "layout", "table_rule", "features", "geometry", "bounds", "verdict", "harm",
-                                "cause", "tables_retained", "states", "transitions", "seconds", "replay"));
+  EXPECT_THAT(keys,
+              ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path", "mapping",
+                          "vmemmap", "layout", "table_rule", "features", "geometry", "bounds", "verdict",
+                          "harm", "cause", "tables_retained", "states", "transitions", "seconds", "replay"));
   EXPECT_EQ(j["verdict"], "unsafe");
   EXPECT_EQ(j["harm"], "stale-table");
   EXPECT_EQ(j["cause"], "freed-early");
@@ -73,8 +75,8 @@ TEST(Check, JsonOfASafeOne) {
 }
 
 TEST(Check, LinesComeInTheOrderOfTheMatrix) {
-  const Finished f = run({"check", "hot-remove", "--strategy", "R0,freed-before-flush", "--mapping", "pages,contpte",
-                          "--granule", "4k,64k", "--format", "json", "-j", "4"});
+  const Finished f = run({"check", "hot-remove", "--strategy", "R0,freed-before-flush", "--mapping",
+                          "pages,contpte", "--granule", "4k,64k", "--format", "json", "-j", "4"});
   std::vector<std::string> order;
   for (const std::string& line : f.lines()) {
     const ordered_json j = ordered_json::parse(line);
@@ -87,8 +89,8 @@ TEST(Check, LinesComeInTheOrderOfTheMatrix) {
 }
 
 TEST(Check, KtapIsValid) {
-  const Finished f = run({"check", "hot-remove", "--strategy", "freed-before-flush,P", "--mapping", "blocks", "--format",
-                          "ktap"});
+  const Finished f = run({"check", "hot-remove", "--strategy", "freed-before-flush,P", "--mapping", "blocks",
+                          "--format", "ktap"});
   EXPECT_EQ(f.exit_code, 1);
   const auto lines = f.lines();
   ASSERT_GE(lines.size(), 4u);
@@ -124,8 +126,9 @@ TEST(Check, AnIllTokenIsOneLineAnd65) {
   const std::string good = token_in(run(unsafe).out);
   std::string foreign = good;
   foreign[4] = foreign[4] == '0' ? '1' : '0';  // of the build's fingerprint
-  for (const std::string& token : {std::string("abc"), std::string("sd1"), foreign, good.substr(0, good.size() - 1),
-                                   good.substr(0, 40), good + "00", std::string(5000, '9')}) {
+  for (const std::string& token :
+       {std::string("abc"), std::string("sd1"), foreign, good.substr(0, good.size() - 1), good.substr(0, 40),
+        good + "00", std::string(5000, '9')}) {
     const Finished f = run({"check", "--replay", token});
     EXPECT_EQ(f.exit_code, 65) << token;
     EXPECT_EQ(f.out, "");
@@ -135,8 +138,8 @@ TEST(Check, AnIllTokenIsOneLineAnd65) {
 }
 
 TEST(Check, ABoundIsNeverAPass) {
-  const Finished f = run({"check", "hot-remove", "--strategy", "L", "--vmemmap", "pages", "--max-states", "1000",
-                          "--format", "json"});
+  const Finished f = run({"check", "hot-remove", "--strategy", "L", "--vmemmap", "pages", "--max-states",
+                          "1000", "--format", "json"});
   EXPECT_EQ(f.exit_code, 4);
   const ordered_json j = ordered_json::parse(f.out);
   EXPECT_EQ(j["verdict"], "bound");
@@ -146,8 +149,8 @@ TEST(Check, ABoundIsNeverAPass) {
 }
 
 TEST(Check, AnInterruptKeepsWhatWasFound) {
-  Start start{{"check", "hot-remove", "--strategy", "freed-before-flush,B,L,T", "--granule", "all", "--cpus", "4",
-               "--format", "json"}};
+  Start start{{"check", "hot-remove", "--strategy", "freed-before-flush,B,L,T", "--granule", "all", "--cpus",
+               "4", "--format", "json"}};
   start.signal_after_first_line = SIGINT;
   const Finished f = run(start);
   EXPECT_EQ(f.exit_code, 130);

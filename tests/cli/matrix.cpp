@@ -37,13 +37,15 @@ std::string expected(const json& line) {
   // One flush a table; but vmemmap's pages are freed before it, one by one.
   if (strategy == "R" && by_pages && vmemmap) return "stale-page freed-early";
   // Blocks in the root of two levels have no table that could be freed.
-  if (strategy == "freed-before-flush") return by_pages || line["geometry"]["levels"] > 2 ? "stale-table freed-early" : "safe";
+  if (strategy == "freed-before-flush")
+    return by_pages || line["geometry"]["levels"] > 2 ? "stale-table freed-early" : "safe";
   return "safe";
 }
 
 std::string verdict(const json& line) {
   if (line["verdict"] != "unsafe") return line["verdict"];
-  return line["harm"].get<std::string>() + " " + (line["cause"].is_null() ? "-" : line["cause"].get<std::string>());
+  return line["harm"].get<std::string>() + " " +
+         (line["cause"].is_null() ? "-" : line["cause"].get<std::string>());
 }
 
 }  // namespace

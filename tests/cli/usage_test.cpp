@@ -62,7 +62,8 @@ TEST(Usage, OneLineAnd64) {
 }
 
 TEST(Usage, HelpAndVersionAreResults) {
-  for (const auto& arguments : std::vector<std::vector<std::string>>{{"--help"}, {"check", "--help"}, {"--version"}}) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"--help"}, {"check", "--help"}, {"--version"}}) {
     const Finished f = run(arguments);
     EXPECT_EQ(f.exit_code, 0);
     EXPECT_EQ(f.err, "");
@@ -98,7 +99,8 @@ TEST(Suggest, CountsEdits) {
 }
 
 TEST(Suggest, NothingWhenNothingIsNear) {
-  EXPECT_EQ(cli::unknown_name("fruit", "zzz", {"apple", "pear"}), "unknown fruit 'zzz' (there are: apple, pear)");
+  EXPECT_EQ(cli::unknown_name("fruit", "zzz", {"apple", "pear"}),
+            "unknown fruit 'zzz' (there are: apple, pear)");
 }
 
 }  // namespace

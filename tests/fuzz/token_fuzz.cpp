@@ -23,6 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (scenario::refuse(token->config)) std::abort();
   const auto again = scenario::parse_token(scenario::make_token(token->config, token->path));
   if (!again || again->path != token->path) std::abort();
-  if (scenario::make_token(again->config, again->path) != scenario::make_token(token->config, token->path)) std::abort();
+  if (scenario::make_token(again->config, again->path) != scenario::make_token(token->config, token->path))
+    std::abort();
   return 0;
 }

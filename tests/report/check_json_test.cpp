@@ -30,13 +30,14 @@ CheckResult safe_linear() {
 
 TEST(CheckJson, Safe) {
   const CheckResult r = safe_linear();
-  EXPECT_EQ(check_json(r, plan_of(r)).dump(),
-            R"({"command":"check","scenario":"hot-remove","strategy":"P","granule":"4k","va_bits":48,"cpus":3,)"
-            R"("path":"linear","mapping":"pages","vmemmap":null,"layout":"today","table_rule":"floor-ceiling",)"
-            R"("features":["tlbirange","hafdbs"],"geometry":{"scaled":true,"levels":4,"entries_per_table":4,)"
-            R"("root_entries":4,"contpte":2,"contpmd":2,"sections":2,"section_pages":2,"section_vmemmap_pages":4},)"
-            R"("bounds":{"states":1000,"bytes":1073741824,"hit":null},"verdict":"safe","harm":null,"cause":null,)"
-            R"("tables_retained":0,"states":1234,"transitions":5678,"seconds":0.5,"replay":null})");
+  EXPECT_EQ(
+      check_json(r, plan_of(r)).dump(),
+      R"({"command":"check","scenario":"hot-remove","strategy":"P","granule":"4k","va_bits":48,"cpus":3,)"
+      R"("path":"linear","mapping":"pages","vmemmap":null,"layout":"today","table_rule":"floor-ceiling",)"
+      R"("features":["tlbirange","hafdbs"],"geometry":{"scaled":true,"levels":4,"entries_per_table":4,)"
+      R"("root_entries":4,"contpte":2,"contpmd":2,"sections":2,"section_pages":2,"section_vmemmap_pages":4},)"
+      R"("bounds":{"states":1000,"bytes":1073741824,"hit":null},"verdict":"safe","harm":null,"cause":null,)"
+      R"("tables_retained":0,"states":1234,"transitions":5678,"seconds":0.5,"replay":null})");
 }
 
 TEST(CheckJson, VmemmapHasNoMapping) {

@@ -12,7 +12,8 @@ constexpr vmsa::Regime r = vmsa::regime(12, 48);
 TEST(Describe, Descriptors) {
   EXPECT_EQ(describe(r, vmsa::page_level, {}), "none");
   EXPECT_EQ(describe(r, vmsa::pmd_level, vmsa::make_table(r, vmsa::PhysAddr(0x5000))), "table 0x5000");
-  EXPECT_EQ(describe(r, vmsa::page_level, make_leaf(r, vmsa::page_level, vmsa::PhysAddr(0x7000), vmsa::page_kernel)),
+  EXPECT_EQ(describe(r, vmsa::page_level,
+                     make_leaf(r, vmsa::page_level, vmsa::PhysAddr(0x7000), vmsa::page_kernel)),
             "page 0x7000 RW AF");
   vmsa::Attributes a{.read_only = true, .accessed = false, .not_global = true, .contiguous = true};
   EXPECT_EQ(describe(r, vmsa::pmd_level, make_leaf(r, vmsa::pmd_level, vmsa::PhysAddr(0x200000), a)),
