@@ -31,6 +31,10 @@ std::uint64_t available_bytes() {
   return std::uint64_t{4} << 30;
 }
 
+std::string gigabytes(std::uint64_t bytes) {
+  return fmt::format("{:.1f}G", static_cast<double>(bytes) / 0x1p30);
+}
+
 class Workers {
  public:
   Workers(const TimeWork& work, const TimeSink& sink)
@@ -44,9 +48,8 @@ class Workers {
         return tl::unexpected(
             Refusal{exit_code::unavailable,
                     fmt::format("{} of memory need {} of the host's for their tables, {} are available",
-                                report::readable_bytes(spec(job).memory),
-                                report::readable_bytes(timed::Bytes(needs(job))),
-                                report::readable_bytes(timed::Bytes(available_)))});
+                                report::readable_bytes(spec(job).memory), gigabytes(needs(job)),
+                                gigabytes(available_))});
     const std::size_t count = std::min<std::size_t>(work_.plan.workers, work_.todo.size());
     std::vector<std::thread> threads;
     for (std::size_t i = 1; i < count; ++i) threads.emplace_back([this] { loop(); });
