@@ -122,6 +122,15 @@ Cause explain(System& system, const model::Violation& violation,
   if (violation.hardware)
     return Cause::freed_early;  // the page was put to use while walks could still reach it
 
+  // What was exposed is no old entry but the current tables: a page's last words, before its zeros are visible.
+  if (f.by_leftovers()) {
+    const model::World& world = system.world(timeline.back().after.env);
+    const bool zeroed = std::any_of(world.buffers.begin(), world.buffers.end(), [&](const auto& buffer) {
+      return std::ranges::find(buffer, f.entry.slot, &model::BufferedStore::slot) != buffer.end();
+    });
+    return zeroed ? Cause::no_dsb : Cause::none;
+  }
+
   // An invalidation is under way: what is missing is its completion.
   if (!f.entry.unsynchronised.empty() && f.entry.unsynchronised == f.entry.holders) return Cause::no_isb;
   shadow::CpuSet doomed = f.entry.unsynchronised;

@@ -20,7 +20,10 @@ struct Finding {
   VirtAddr va{};    ///< an address through which they would
   PhysAddr page{};  ///< the page that was released, or the slot that was written
   vmsa::Conflict conflict = vmsa::Conflict::none;  ///< for break-before-make
-  Descriptor now{};                                ///< for break-before-make: the new descriptor
+  Descriptor now{};                                ///< what has become reachable, where that is the harm
+
+  /// Nothing was stale: the tables themselves lead there, by words that a page's last owner left in it.
+  bool by_leftovers() const { return harm != Harm::break_before_make && now.valid() && now == entry.value; }
 };
 
 /// Where a walk of the current tables ends.

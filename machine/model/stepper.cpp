@@ -211,6 +211,7 @@ std::optional<Finding> Stepper::exposed_garbage(const shadow::Place& place, Phys
     f.holders = w_.shadow.cpus();
     f.entry = shadow::Entry{p, at, d, f.holders, {}, {}};
     f.va = p.va;
+    f.now = d;
     f.page = target != nullptr ? target->start : vmsa::output_address(r, p.level, d);
     found = f;
   };

@@ -19,7 +19,7 @@ using scenario::Path;
 using scenario::Verdict;
 
 constexpr std::size_t name_width = 20;
-constexpr std::size_t cell_width = 15;
+constexpr std::size_t cell_width = 18;  // the longest name, break-before-make, and a space
 
 bool same_column(const HotRemoveConfig& a, const HotRemoveConfig& b) {
   return column_name(a) == column_name(b);

@@ -93,6 +93,9 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
   const shadow::Finding& f = v.finding;
   const std::string holders = describe(f.holders);
   const char* gone = taken ? "has a new owner" : "is given away";
+  if (f.by_leftovers())
+    return fmt::format("{} becomes reachable, a word that the page's last owner left: it leads to {:#x}",
+                       describe(r, f.entry), f.page.value);
   switch (f.harm) {
     case Harm::none: return "nothing found";
     case Harm::stale_page:

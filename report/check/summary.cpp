@@ -36,7 +36,7 @@ class SummaryWriter final : public CheckWriter {
                                " CPUs")
          << fmt::format(" (page size/VA bits: {})\n\n", head);
     std::string line = fmt::format("  {:<20}", "strategy");
-    for (const std::string& c : columns_) line += fmt::format("{:<17}", c);
+    for (const std::string& c : columns_) line += fmt::format("{:<18}", c);
     out_ << plan_.style.dim(without_trailing_blanks(line)) << '\n';
     for (const std::string& s : strategies_) row(s);
     totals();
@@ -88,7 +88,7 @@ class SummaryWriter final : public CheckWriter {
     for (const std::string& column : columns_) {
       const Said said = say(at(strategy, column));
       for (std::size_t i = 0; i < 2; ++i) {
-        const std::string text = fmt::format("{:<17}", said.lines[i]);
+        const std::string text = fmt::format("{:<18}", said.lines[i]);
         lines[i] += said.worst != nullptr ? paint(*said.worst, text, static_cast<int>(i), plan_.style) : text;
       }
       second |= !said.lines[1].empty();
