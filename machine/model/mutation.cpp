@@ -76,7 +76,10 @@ std::vector<Weakening> weakenings(const Op& op) {
   switch (op.kind) {
     case OpKind::isb:
     case OpKind::clear_page: return {drop};
-    case OpKind::defer: return {list_through_page};
+    // A page that is no table may carry the list: no walk reads it.
+    case OpKind::defer:
+      return unpack_page(op.a).use == machine::PageUse::table ? std::vector{list_through_page}
+                                                              : std::vector<Weakening>{};
     case OpKind::dsb: {
       std::vector<Weakening> all{drop};
       const auto kind = static_cast<machine::Dsb>(op.a);
