@@ -124,11 +124,17 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
       .progress = progress,
   };
   auto outcome = run_guest(*options, *symbols, callbacks);
+  const bool stopped = !outcome && (outcome.error().code == ExitCode::guest_failed ||
+                                    outcome.error().code == ExitCode::interrupted);
   if (!outcome) {
     // Half a trace would only be refused later.
     std::error_code ignored;
     if (writer) std::filesystem::remove(request.record, ignored);
-    return tl::unexpected(outcome.error());
+    if (!stopped) return tl::unexpected(outcome.error());
+    AuditResult result = judge.result();
+    result.release = options->kernel.release;
+    result.stopped = outcome.error();
+    return result;
   }
   if (damaged) return fail(ExitCode::internal, "the plugin sent events that cannot be decoded");
   if (writer) {

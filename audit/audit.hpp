@@ -30,7 +30,8 @@ struct AuditRequest {
   std::function<bool()> interrupted;   ///< asked now and then; may be empty
 };
 
-/// Errors: those of find_kernel(), run_guest() and the symbols; `usage` for an impossible combination.
+/// A guest that dies, hangs or is interrupted still gives a result: what was found until then, and why it `stopped`.
+/// Errors: those of find_kernel(), starting QEMU and the symbols; `usage` for an impossible combination.
 Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& progress);
 
 /// Errors: those of TraceReader.

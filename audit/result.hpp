@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "audit/error.hpp"
 #include "report/counts.hpp"
 #include "shadow/harm.hpp"
 
@@ -58,12 +60,15 @@ struct AuditResult {
   std::vector<CallSite> call_sites;  ///< in the window, most frequent first
   /// How long values stayed stale, in the window: bucket i counts those below 2^i microseconds of host time.
   std::array<std::uint64_t, 32> stale_us{};
-  std::uint64_t teardown_instructions = 0;  ///< inside arch_remove_memory(), in the window
+  /// By threads inside arch_remove_memory(), in the window; what interrupts them is not counted.
+  Phase teardown;
   std::uint64_t events = 0;
   std::uint64_t stale_entries_max = 0;
   std::uint64_t deferred_count = 0;  ///< releases that lazy unmapping by design puts off the flush of
   std::vector<std::string> notes;    ///< what was seen and is no finding, and why
   std::vector<std::string> blind_spots;
+  /// Why the guest ended before its workload did; then all of the above holds until that moment.
+  std::optional<Error> stopped;
   double seconds = 0;        ///< of the guest's run
   double judge_seconds = 0;  ///< of an offline judgement
 };

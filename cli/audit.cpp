@@ -134,7 +134,11 @@ void run(const AuditOptions& o, Session& session) {
   auto result = o.replay.empty() ? run_guest(o, request, session) : audit::audit_trace(o.replay);
   if (!result) return fail(session, result.error());
   audit::suppress(*result, suppressions);
-  write(o, *result, session);
+  if (!result->stopped) return write(o, *result, session);
+  // What was found until then is shown; the exit code says that it is not all.
+  if (result->stopped->code == audit::ExitCode::interrupted || !result->violations.empty())
+    write(o, *result, session);
+  fail(session, *result->stopped);
 }
 
 }  // namespace
@@ -169,8 +173,9 @@ void add_audit(CLI::App& app, Session& session) {
 void run_main_audit(Session& session) {
   const AuditOptions o;
   auto result = run_guest(o, {}, session);
-  if (!result) {
-    session.out << "audit of a real kernel: not shown: " << result.error().message << '\n';
+  if (!result || result->stopped) {
+    const audit::Error& error = result ? *result->stopped : result.error();
+    session.out << "audit of a real kernel: not shown: " << error.message << '\n';
     return;
   }
   report::write_audit_summary(session.out, *result);

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Tests by folder. tests/<dir>/**/*_test.cpp make one GoogleTest executable and the CTest test <dir>;
 # *_long_test.cpp make <dir>_long, label `long`; tests/<dir>/*_test.sh are a test each and are told by the
-# environment where things are. tests/fuzz/*_fuzz.cpp are fuzzers, built with SHOOTDOWN_FUZZ only, see below.
+# environment where things are; *_tool.cpp are programs to be built by name. tests/fuzz/*_fuzz.cpp are fuzzers, built
+# with SHOOTDOWN_FUZZ only, see below.
 get_property(all_libraries GLOBAL PROPERTY SHOOTDOWN_LIBRARIES)
 
 set(shell_environment "SHOOTDOWN=${PROJECT_BINARY_DIR}/shootdown" "SHOOTDOWN_BUILD=${PROJECT_BINARY_DIR}"
@@ -44,9 +45,11 @@ if(SHOOTDOWN_TESTS)
     file(GLOB scripts CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/${dir}/*_test.sh")
     set(sources ${all_sources})
     list(FILTER sources INCLUDE REGEX "_test\\.cpp$")
+    set(tools ${all_sources})
+    list(FILTER tools INCLUDE REGEX "_tool\\.cpp$")
     # What is no test itself is shared by the folder's tests, long ones included.
     set(helpers ${all_sources})
-    list(FILTER helpers EXCLUDE REGEX "_test\\.cpp$")
+    list(FILTER helpers EXCLUDE REGEX "_(test|tool)\\.cpp$")
     list(REMOVE_ITEM sources "" ${long_sources})
     if(sources)
       shootdown_gtest(${dir} unit ${sources} ${helpers})
@@ -54,6 +57,13 @@ if(SHOOTDOWN_TESTS)
     if(long_sources)
       shootdown_gtest(${dir}_long long ${long_sources} ${helpers})
     endif()
+    foreach(tool IN LISTS tools)
+      get_filename_component(name "${tool}" NAME_WE)
+      add_executable(${name} EXCLUDE_FROM_ALL "${tool}" ${helpers})
+      set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+      target_link_libraries(${name} PRIVATE ${all_libraries})
+      target_compile_definitions(${name} PRIVATE SHOOTDOWN_BINARY_DIR="${PROJECT_BINARY_DIR}")
+    endforeach()
     foreach(script IN LISTS scripts)
       get_filename_component(name "${script}" NAME_WE)
       string(REGEX REPLACE "_test$" "" name "${name}")

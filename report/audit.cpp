@@ -116,7 +116,8 @@ ordered_json audit_json(const AuditResult& r) {
                        {"counts", phase_counts(r.window)},
                        {"violations", ordered_json::array()},
                        {"blind_spots", r.blind_spots},
-                       {"seconds", r.seconds}};
+                       {"seconds", r.seconds},
+                       {"stopped", r.stopped ? ordered_json(r.stopped->message) : ordered_json(nullptr)}};
   for (const Violation& v : r.violations) {
     ordered_json entry = {{"harm", shadow::name(v.harm)},
                           {"cause", shadow::name(v.cause)},
@@ -131,8 +132,7 @@ ordered_json audit_json(const AuditResult& r) {
   json["call_sites"] = ordered_json::array();
   for (std::size_t i = 0; i < std::min(r.call_sites.size(), json_call_sites_max); ++i)
     json["call_sites"].push_back(call_site_json(r.call_sites[i]));
-  json["teardown_instructions"] =
-      r.teardown_instructions != 0 ? ordered_json(r.teardown_instructions) : ordered_json(nullptr);
+  json["teardown"] = r.teardown.counts.instructions ? phase_counts(r.teardown) : ordered_json(nullptr);
   json["events"] = r.events;
   json["judge_seconds"] = r.judge_seconds != 0 ? ordered_json(r.judge_seconds) : ordered_json(nullptr);
   return json;
@@ -144,13 +144,16 @@ void write_audit(std::ostream& out, const AuditResult& r, const AuditTextStyle& 
   out << fmt::format("\n{} pages, {} CPUs ({}), {} events, {:.1f} s", granule_name(r.page_shift), r.cpus,
                      r.cpu_model, r.events, r.seconds);
   if (r.judge_seconds > 0) out << fmt::format(", judged again in {:.2f} s", r.judge_seconds);
+  if (r.stopped) out << fmt::format("\nincomplete: {}", r.stopped->message);
   out << fmt::format("\n\nin the workload's window: {}\n", counts_line(r.window));
   out << fmt::format("descriptor stores {}, tables freed {}", r.window.counts.descriptor_stores,
                      r.window.counts.tables_freed);
   if (r.window.counts.instructions) out << fmt::format(", instructions {}", *r.window.counts.instructions);
-  if (r.teardown_instructions != 0)
-    out << fmt::format(", of them inside arch_remove_memory() {}", r.teardown_instructions);
   out << '\n';
+  if (r.teardown.counts.instructions)
+    out << fmt::format("of that inside arch_remove_memory(): {}, descriptor stores {}, instructions {}\n",
+                       counts_line(r.teardown), r.teardown.counts.descriptor_stores,
+                       *r.teardown.counts.instructions);
   if (r.phases.size() > 1)
     for (const Phase& p : r.phases) out << fmt::format("  {}: {}\n", p.name, counts_line(p));
   write_profile(out, r, style);

@@ -43,7 +43,10 @@ Judge::Judge(const TraceHeader& header, Symbolizer symbolizer)
       stale_(vmsa::regime(header.page_shift, header.page_shift == 14 ? 47 : 48),
              vmsa::regime(header.page_shift, header.page_shift == 14 ? 47 : 48)),
       profile_(header.cpus, phases_of(header.workload)) {
-  stale_.on_dropped([this](const StaleEntry& e) { profile_.stale_for(time_us_ - e.birth.time_us); });
+  stale_.on_dropped([this](const StaleEntry& e, StaleSet::End end) {
+    profile_.stale_for(time_us_ - e.birth.time_us);
+    if (entry_dropped_) entry_dropped_(e, end);
+  });
 }
 
 bool Judge::chunk(std::span<const std::uint8_t> bytes) {
@@ -58,6 +61,7 @@ void Judge::event(const Event& e) {
   const bool is_about_memory = e.kind == EventKind::store || e.kind == EventKind::table ||
                                e.kind == EventKind::content || e.kind == EventKind::release;
   if (is_about_memory && e.a >> 52 != 0) return;
+  profile_.in_teardown(remover_ && *remover_ == cpus_[e.cpu].task && cpus_[e.cpu].depth == 0);
   switch (e.kind) {
     case EventKind::store: store(e); break;
     case EventKind::table: add_table(e); break;
@@ -79,13 +83,20 @@ void Judge::event(const Event& e) {
     case EventKind::tcr: system_register(e); break;
     case EventKind::sgi: profile_.sgi(e); break;
     case EventKind::release: release(e); break;
-    case EventKind::user: user(e); break;
+    case EventKind::user:
+      cpus_[e.cpu].depth = 0;
+      user(e);
+      break;
+    case EventKind::exception: exception(e); break;
+    case EventKind::task: task(e); break;
     case EventKind::mark: profile_.mark(e); break;
-    case EventKind::enter: cpus_[e.cpu].entered_with = e.b; break;
-    case EventKind::leave: profile_.teardown(e.b - cpus_[e.cpu].entered_with); break;
+    case EventKind::enter: remover_ = cpus_[e.cpu].task; break;
+    case EventKind::leave:
+      profile_.teardown_ended(e.b);
+      remover_.reset();
+      break;
     case EventKind::clock: time_us_ = e.a; break;
     case EventKind::frame: stacks_.add_frame(static_cast<std::uint32_t>(e.a), e.op, e.b); break;
-    case EventKind::task:
     case EventKind::end:
     case EventKind::count_: break;
   }
@@ -129,7 +140,7 @@ void Judge::store(const Event& e) {
   profile_.descriptor_store();
   slot->word() = now.bits;
   const Cpu& cpu = cpus_[e.cpu];
-  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.drains, e.cpu};
+  const Birth birth{event_count_, time_us_, now.bits, e.stack, e.cpu, cpu.depth};
   const Context* c = tables_.context_of(*slot->table);
   if (!c) return store_unlinked(*slot, now, birth);
 
@@ -187,10 +198,11 @@ void Judge::tlbi(const Event& e) {
   // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been
   // ordered by whatever told this one about it (blind spot).
   const auto visible = [&](const StaleEntry& entry) {
-    return entry.birth.cpu != e.cpu || entry.birth.drains != cpu.drains;
+    return entry.birth.cpu != e.cpu ||
+           entry.birth.event < cpu.drained[std::max(entry.birth.depth, cpu.depth)];
   };
-  const std::size_t taken =
-      stale_.tlbi(e.cpu, online_, decoded, visible, [&](const StaleEntry& x) { return group_is_valid(x); });
+  const std::size_t taken = stale_.tlbi(deed_of(e), online_, decoded, visible,
+                                        [&](const StaleEntry& x) { return group_is_valid(x); });
   if (op.target == vmsa::TlbiTarget::all)
     (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
   profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
@@ -201,10 +213,10 @@ void Judge::dsb(const Event& e) {
   const DsbPromise promise = promise_of(e.op);
   if (!promise.stores) return;
   // A local TLBI needs no more than the local domain, and Linux gives it just that.
-  ++cpus_[e.cpu].drains;
-  if (!promise.completes) return;
-  stale_.dsb(e.cpu, promise.broadcast ? machine::Dsb::ish : machine::Dsb::nsh);
   Cpu& c = cpus_[e.cpu];
+  for (unsigned depth = c.depth; depth <= depth_max; ++depth) c.drained[depth] = event_count_;
+  if (!promise.completes) return;
+  stale_.dsb(deed_of(e), promise.broadcast ? machine::Dsb::ish : machine::Dsb::nsh);
   const CpuSet flushed = c.flushes_all && promise.broadcast ? online_
                          : c.flushes_all_here               ? CpuSet::one(e.cpu)
                                                             : CpuSet{};
@@ -214,6 +226,29 @@ void Judge::dsb(const Event& e) {
   tables_.flushed(flushed, [&](const Context& x, unsigned cpu) {
     return root_of(x.kernel ? cpus_[cpu].ttbr1 : cpus_[cpu].ttbr0) == x.root;
   });
+}
+
+void Judge::exception(const Event& e) {
+  Cpu& c = cpus_[e.cpu];
+  if (e.op != 0) {
+    c.depth = std::min<std::uint8_t>(c.depth + 1, depth_max);
+  } else if (c.depth > 0) {
+    --c.depth;
+  }
+}
+
+void Judge::task(const Event& e) {
+  Cpu& c = cpus_[e.cpu];
+  if (c.depth != 0) depth_of_[c.task] = c.depth;
+  // The barriers of the switch were everybody's.
+  c.drained.fill(event_count_);
+  stale_.switched(e.cpu);
+  c.task = e.a;
+  c.depth = 0;
+  if (const auto it = depth_of_.find(e.a); it != depth_of_.end()) {
+    c.depth = it->second;
+    depth_of_.erase(it);
+  }
 }
 
 bool Judge::group_is_valid(const StaleEntry& entry) {

@@ -7,6 +7,7 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <tuple>
@@ -33,20 +34,32 @@ class Judge {
   AuditResult result();
   Stacks& stacks() { return stacks_; }
 
+  /// Tells how each stale value ends. What is still stale at the end: stale().
+  void on_entry_dropped(StaleSet::OnDropped fn) { entry_dropped_ = std::move(fn); }
+  const StaleSet& stale() const { return stale_; }
+  /// How many exceptions from EL1 the thread on this CPU is in.
+  unsigned depth(unsigned cpu) const { return cpus_[cpu].depth; }
+
  private:
+  static constexpr std::uint8_t depth_max = 3;
   struct Cpu {
     bool online = false;  ///< has turned its MMU on: only then can it hold anything
     std::uint64_t ttbr0 = 0;
     std::uint64_t ttbr1 = 0;
     std::uint64_t tcr = 0;
-    std::uint32_t drains = 0;        ///< barriers that made earlier stores visible to all walkers
-    bool flushes_all_here = false;   ///< a TLBI of everything was issued and is not yet complete
-    bool flushes_all = false;        ///< the same, broadcast
-    std::uint64_t entered_with = 0;  ///< instructions at the entry of a watched function
+    /// The last barrier (event) that made earlier stores visible to all walkers, by how deep in exceptions it may
+    /// have been: one inside a handler is no merit of the interrupted code.
+    std::array<std::uint64_t, depth_max + 1> drained{};
+    std::uint64_t task = 0;
+    std::uint8_t depth = 0;         ///< exceptions from EL1 that the running thread is in
+    bool in_user = false;           ///< runs user code at this moment
+    bool flushes_all_here = false;  ///< a TLBI of everything was issued and is not yet complete
+    bool flushes_all = false;       ///< the same, broadcast
   };
   /// Memory that was given back while a CPU may still reach it, where only a later act makes that a harm.
   struct Deferred {
-    EntryId entry;
+    EntryId id;
+    StaleEntry entry;            ///< as it was then
     std::uint64_t released = 0;  ///< event
     std::uint64_t page = 0;
     std::uint32_t stack = 0;
@@ -63,6 +76,7 @@ class Judge {
     EntryId id{};
   };
 
+  Deed deed_of(const Event& e) const { return {event_count_, e.stack, e.cpu, e.op, cpus_[e.cpu].depth}; }
   CpuSet possible_holders(const Context& c) const;
   std::uint16_t asid_now(const Cpu& c) const;
   void system_register(const Event& e);
@@ -73,22 +87,30 @@ class Judge {
   void check_exposed(const Slot& slot, const Context& c, Descriptor old, Descriptor now, const Event& e);
   void tlbi(const Event& e);
   void dsb(const Event& e);
+  void exception(const Event& e);
+  void task(const Event& e);
   void release(const Event& e);
+  void released_while_linked(const Event& e, const Table& table);
   void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
   void user(const Event& e);
   bool group_is_valid(const StaleEntry& entry);
   bool still_mapped(const StaleEntry& entry);
   bool is_lazy_unmap(std::uint32_t stack);
   void report(const Harmed& harmed);
+  std::string issued_since(const StaleEntry& entry);
   std::vector<std::string> splat(const Harmed& harmed);
 
   TraceHeader header_;
   Stacks stacks_;
   Tables tables_;
   StaleSet stale_;
+  StaleSet::OnDropped entry_dropped_;
   Profile profile_;
   std::array<Cpu, max_cpus> cpus_{};
   CpuSet online_;
+  boost::unordered_flat_map<std::uint64_t, std::uint8_t>
+      depth_of_;                          ///< of threads that were switched away in one
+  std::optional<std::uint64_t> remover_;  ///< the thread inside arch_remove_memory()
   std::uint64_t event_count_ = 0;
   std::uint64_t time_us_ = 0;
   std::uint64_t stale_max_ = 0;

@@ -26,6 +26,7 @@ std::optional<machine::Dsb> counted_dsb(unsigned crm) {
 
 Profile::Profile(unsigned cpus, std::span<const std::string_view> phases) : cpus_(cpus) {
   window_.name = "window";
+  teardown_.name = "teardown";
   for (std::string_view name : phases)
     if (!name.empty()) phases_.push_back({.name = std::string(name), .counts = {}, .other_dsb = {}});
 }
@@ -108,15 +109,15 @@ void Profile::stale_for(std::uint64_t us) {
     ++stale_us_[std::min<std::size_t>(static_cast<std::size_t>(std::bit_width(us)), stale_us_.size() - 1)];
 }
 
-void Profile::teardown(std::uint64_t instructions) {
-  if (in_window_) teardown_ += instructions;
+void Profile::teardown_ended(std::uint64_t instructions) {
+  if (in_window_) teardown_.counts.instructions = teardown_.counts.instructions.value_or(0) + instructions;
 }
 
 void Profile::fill(AuditResult& result, Stacks& stacks) const {
   result.window = window_;
   result.phases = phases_;
   result.stale_us = stale_us_;
-  result.teardown_instructions = teardown_;
+  result.teardown = teardown_;
   // Stacks that differ in offsets only are one place to a reader.
   std::map<std::pair<std::string, std::vector<std::string>>, CallSite> merged;
   for (const auto& [key, s] : sites_) {

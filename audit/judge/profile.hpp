@@ -31,7 +31,9 @@ class Profile {
   void descriptor_store();
   void table_freed();
   void stale_for(std::uint64_t us);
-  void teardown(std::uint64_t instructions);
+  /// The next event is (or is not) of the thread inside arch_remove_memory().
+  void in_teardown(bool is) { in_teardown_ = is; }
+  void teardown_ended(std::uint64_t instructions);
 
   void fill(AuditResult& result, Stacks& stacks) const;
 
@@ -52,17 +54,19 @@ class Profile {
     if (!in_window_) return;
     fn(window_);
     if (phase_) fn(phases_[*phase_]);
+    if (in_teardown_) fn(teardown_);
   }
   static void add_dsb(Phase& p, unsigned crm);
 
   unsigned cpus_;
   bool in_window_ = false;
   std::optional<std::size_t> phase_;
+  bool in_teardown_ = false;
   Phase window_;
+  Phase teardown_;
   std::vector<Phase> phases_;
   std::uint64_t window_started_ = 0;
   std::uint64_t phase_started_ = 0;
-  std::uint64_t teardown_ = 0;
   std::array<std::uint64_t, 32> stale_us_{};
   boost::unordered_flat_map<std::uint64_t, Site> sites_;
   std::array<Event, max_cpus> last_tlbi_{};

@@ -51,6 +51,7 @@ EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor
     e.doomed = {};
     e.why_kept = Cause::no_tlbi;
     e.birth = birth;
+    e.tlbi = e.dsb = {};
     // Outstanding operations were issued for what was stale then: a new generation escapes them.
     ++nodes_[i].generation;
     return {i, nodes_[i].generation};
@@ -64,7 +65,7 @@ EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor
     free_.pop_back();
   }
   Node& node = nodes_[index];
-  node.entry = {place, slot, value, kernel, holders, {}, {}, Cause::no_tlbi, birth};
+  node.entry = {place, slot, value, kernel, holders, {}, {}, Cause::no_tlbi, birth, {}, {}};
   node.live = true;
   node.next_place = head->second;
   head->second = index;
@@ -86,9 +87,9 @@ void StaleSet::unlink(Index& index, std::uint64_t key, std::uint32_t node, std::
   if (head->second == none) index.erase(head);
 }
 
-void StaleSet::drop(std::uint32_t index) {
+void StaleSet::drop(std::uint32_t index, End end) {
   Node& node = nodes_[index];
-  if (dropped_) dropped_(node.entry);
+  if (dropped_) dropped_(node.entry, end);
   ByPlace& context = contexts_[context_key(node.entry.place, node.entry.kernel)];
   unlink(context.first, place_key(node.entry.place), index, nodes_, &Node::next_place);
   unlink(by_page_, page_key(node.entry), index, nodes_, &Node::next_page);
@@ -106,7 +107,7 @@ void StaleSet::make_current(const Place& place, bool kernel, PhysAddr slot, Desc
   if (head == context->second.first.end()) return;
   for (std::uint32_t i = head->second; i != none; i = nodes_[i].next_place) {
     const StaleEntry& e = nodes_[i].entry;
-    if (e.slot == slot && e.value == value && e.place == place) return drop(i);
+    if (e.slot == slot && e.value == value && e.place == place) return drop(i, End::current);
   }
 }
 
@@ -146,9 +147,9 @@ void StaleSet::visit_range(ByPlace& context, bool kernel, VirtRange range,
   }
 }
 
-std::size_t StaleSet::tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
+std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
                            const GroupIsValid& group_valid) {
-  const CpuSet scope = op.op.broadcast ? all : CpuSet::one(cpu);
+  const CpuSet scope = op.op.broadcast ? all : CpuSet::one(deed.cpu);
   std::size_t taken = 0;
   auto judge = [&](std::uint32_t i) {
     Node& node = nodes_[i];
@@ -156,7 +157,7 @@ std::size_t StaleSet::tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const
     const Miss miss = vmsa::tlbi_miss(regime(e.kernel), op, e.cached());
     if (miss == Miss::address) return;
     auto keep = [&](Cause why) {
-      if (e.doomed.empty()) e.why_kept = why;
+      if (e.doomed.empty()) e.why_kept = why, e.tlbi = deed;
     };
     if (miss != Miss::none) return keep(cause_of(miss));
     if (!visible(e)) return keep(Cause::tlbi_before_clear);
@@ -165,7 +166,8 @@ std::size_t StaleSet::tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const
     if (reached.empty()) return;
     e.doomed = e.doomed | reached;
     e.why_kept = (e.holders - e.doomed).empty() ? Cause::no_dsb : Cause::scope;
-    cpus_[cpu].doomed.push_back({{i, node.generation}, reached, op.op.broadcast});
+    e.tlbi = deed;
+    cpus_[deed.cpu].doomed.push_back({{i, node.generation}, reached, op.op.broadcast, deed, {}});
     ++taken;
   };
   const bool every_context =
@@ -185,30 +187,46 @@ std::size_t StaleSet::tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const
   return taken;
 }
 
-void StaleSet::dsb(unsigned cpu, machine::Dsb kind) {
-  PerCpu& c = cpus_[cpu];
+void StaleSet::dsb(const Deed& deed, machine::Dsb kind) {
+  PerCpu& c = cpus_[deed.cpu];
   if (c.doomed.empty() || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
-  const CpuSet self = CpuSet::one(cpu);
-  std::erase_if(c.doomed, [&](const Doomed& d) {
+  std::erase_if(c.doomed, [&](Doomed& d) {
     if (!completes(kind, d.broadcast)) return false;
-    if (!find(d.id)) return true;
-    StaleEntry& e = nodes_[d.id.index].entry;
-    // The issuer itself still needs a context synchronisation, for kernel entries (R_BLDZX).
-    const CpuSet issuer = e.kernel ? d.cpus & self & e.holders : CpuSet{};
-    if (!issuer.empty()) {
-      e.unsynchronised = e.unsynchronised | issuer;
-      c.unsynchronised.push_back(d.id);
+    if (d.tlbi.depth < deed.depth) {
+      d.inner = deed;
+      return false;
     }
-    e.holders = e.holders - (d.cpus - issuer);
-    e.doomed = e.doomed & e.holders;
-    e.unsynchronised = e.unsynchronised & e.holders;
-    if (e.holders.empty()) {
-      drop(d.id.index);
-    } else if ((e.holders - e.unsynchronised).empty()) {
-      e.why_kept = Cause::no_isb;
-    }
+    complete(d, deed);
     return true;
   });
+}
+
+void StaleSet::switched(unsigned cpu) {
+  std::erase_if(cpus_[cpu].doomed, [&](const Doomed& d) {
+    if (d.inner.event == 0) return false;
+    complete(d, d.inner);
+    return true;
+  });
+}
+
+void StaleSet::complete(const Doomed& d, const Deed& dsb) {
+  if (!find(d.id)) return;
+  StaleEntry& e = nodes_[d.id.index].entry;
+  if (!(d.cpus & (e.holders - e.unsynchronised)).empty()) e.tlbi = d.tlbi, e.dsb = dsb;
+  // The issuer itself still needs a context synchronisation, for kernel entries (R_BLDZX).
+  const CpuSet issuer = e.kernel ? d.cpus & CpuSet::one(dsb.cpu) & e.holders : CpuSet{};
+  if (!issuer.empty()) {
+    e.unsynchronised = e.unsynchronised | issuer;
+    cpus_[dsb.cpu].unsynchronised.push_back(d.id);
+  }
+  e.holders = e.holders - (d.cpus - issuer);
+  e.doomed = e.doomed & e.holders;
+  e.unsynchronised = e.unsynchronised & e.holders;
+  if (e.holders.empty()) {
+    drop(d.id.index, End::invalidated);
+  } else if ((e.holders - e.unsynchronised).empty()) {
+    e.why_kept = Cause::no_isb;
+  }
 }
 
 void StaleSet::isb(unsigned cpu) {
@@ -222,9 +240,14 @@ void StaleSet::isb(unsigned cpu) {
     e.unsynchronised = e.unsynchronised - self;
     e.holders = e.holders - self;
     e.doomed = e.doomed - self;
-    if (e.holders.empty()) drop(id.index);
+    if (e.holders.empty()) drop(id.index, End::invalidated);
   }
   c.unsynchronised.clear();
+}
+
+void StaleSet::for_each(const std::function<void(const StaleEntry&)>& fn) const {
+  for (const Node& node : nodes_)
+    if (node.live) fn(node.entry);
 }
 
 // A lookup for each page, or a look at all entries: whichever is less.

@@ -27,8 +27,17 @@ struct Birth {
   std::uint64_t time_us = 0;
   std::uint64_t instead = 0;  ///< the new value of the slot
   std::uint32_t stack = 0;
-  std::uint32_t drains = 0;  ///< store barriers that the CPU had executed by then
   std::uint8_t cpu = 0;
+  std::uint8_t depth = 0;  ///< exceptions that the CPU was in
+};
+
+/// A TLBI or DSB, by the event that recorded it; event 0 where there was none.
+struct Deed {
+  std::uint64_t event = 0;
+  std::uint32_t stack = 0;
+  std::uint8_t cpu = 0;
+  std::uint8_t op = 0;     ///< as in the event
+  std::uint8_t depth = 0;  ///< exceptions that the CPU was in
 };
 
 struct StaleEntry {
@@ -41,6 +50,8 @@ struct StaleEntry {
   CpuSet doomed;  ///< holders that some outstanding operation will take it from
   shadow::Cause why_kept = shadow::Cause::no_tlbi;  ///< the best that was done about it so far
   Birth birth;
+  Deed tlbi;  ///< the last that named it; in the end, the one that took it
+  Deed dsb;   ///< that completed it
 
   bool is_table() const { return value.is_table(place.level); }
   vmsa::CachedEntry cached() const {
@@ -55,6 +66,7 @@ struct EntryId {
   std::uint32_t generation = 0;
   friend bool operator==(EntryId, EntryId) = default;
 };
+inline constexpr EntryId no_entry{~std::uint32_t{0}, 0};
 
 class StaleSet {
  public:
@@ -62,7 +74,9 @@ class StaleSet {
   using IsVisible = std::function<bool(const StaleEntry&)>;
   /// Is another member of the contiguous group that the entry came from still valid?
   using GroupIsValid = std::function<bool(const StaleEntry&)>;
-  using OnDropped = std::function<void(const StaleEntry&)>;
+  /// How an entry's life ends: invalidated (or taken by its last holder's ISB), or as what the tables say again.
+  enum class End : std::uint8_t { invalidated, current };
+  using OnDropped = std::function<void(const StaleEntry&, End)>;
 
   StaleSet(const vmsa::Regime& kernel, const vmsa::Regime& user) : kernel_(kernel), user_(user) {}
   void set_regimes(const vmsa::Regime& kernel, const vmsa::Regime& user) { kernel_ = kernel, user_ = user; }
@@ -75,13 +89,18 @@ class StaleSet {
   void make_current(const Place& place, bool kernel, PhysAddr slot, Descriptor value);
 
   /// Returns how many entries the operation takes from a CPU that held them.
-  std::size_t tlbi(unsigned cpu, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
+  std::size_t tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
                    const GroupIsValid& group_valid);
-  void dsb(unsigned cpu, machine::Dsb kind);
+  /// Completes what the issuer has outstanding. A barrier inside an exception handler does so by chance as far as
+  /// the interrupted code is concerned: it counts for that once the thread is switched away (switched()), because a
+  /// thread may rely on the barrier of the switch.
+  void dsb(const Deed& deed, machine::Dsb kind);
+  void switched(unsigned cpu);
   void isb(unsigned cpu);
 
   const StaleEntry* find(EntryId id) const;
   std::size_t size() const { return live_; }
+  void for_each(const std::function<void(const StaleEntry&)>& fn) const;
 
   /// Leaves that translate to any byte of [start, start + bytes), and tables that lie in it.
   void for_each_leaf_into(PhysAddr start, std::uint64_t bytes,
@@ -105,6 +124,8 @@ class StaleSet {
     EntryId id;
     CpuSet cpus;
     bool broadcast;
+    Deed tlbi;
+    Deed inner;  ///< a barrier in an exception handler that would complete it
   };
   struct PerCpu {
     std::vector<Doomed> doomed;
@@ -128,7 +149,8 @@ class StaleSet {
   void visit_all(ByPlace& context, const std::function<void(std::uint32_t)>& fn) const;
   void for_each_output_in(PhysAddr start, std::uint64_t bytes, bool tables,
                           const std::function<void(EntryId, const StaleEntry&)>& fn) const;
-  void drop(std::uint32_t index);
+  void complete(const Doomed& d, const Deed& dsb);
+  void drop(std::uint32_t index, End end);
   static void unlink(Index& index, std::uint64_t key, std::uint32_t node, std::vector<Node>& nodes,
                      std::uint32_t Node::*next);
 

@@ -9,14 +9,12 @@ namespace {
 constexpr unsigned depth_max = 6;
 }  // namespace
 
-unsigned Tables::word_count(const Table&) const { return 1u << (page_shift_ - 3); }
-
 Table& Tables::add(std::uint64_t address, Level level) {
   auto& table = by_page_[address];
   table = std::make_unique<Table>();
   table->page = address;
   table->level = level;
-  table->words = std::make_unique<std::uint64_t[]>(word_count(*table));
+  table->words = std::make_unique<std::uint64_t[]>(word_count());
   const std::uint64_t page = address >> page_shift_ << page_shift_;
   if (page != address) {
     auto& roots = small_roots_[page];
@@ -136,6 +134,24 @@ void Tables::unlink(Level level, Descriptor d) {
   if (below) place(*below, below->va, below->root, false, 0);
 }
 
+std::optional<Tables::Link> Tables::link_to(const Table& table) {
+  const Context* c = context_of(table);
+  if (!c || table.page == c->root) return std::nullopt;
+  const vmsa::Regime& r = regime_of(*c);
+  for (Table* above = find(c->root); above && above->level < table.level;) {
+    const unsigned index = r.index(above->level, table.va);
+    const Descriptor d{above->words[index]};
+    if (!d.is_table(above->level)) return std::nullopt;
+    const PhysAddr below = vmsa::output_address(r, above->level, d);
+    if (above->level.next() == table.level) {
+      if (below.value != table.page) return std::nullopt;
+      return Link{place_of({above, index}, *c), PhysAddr(above->page + sizeof(Descriptor) * index), d};
+    }
+    above = find(below.value);
+  }
+  return std::nullopt;
+}
+
 std::optional<PhysAddr> Tables::translate(const Context& c, VirtAddr va) {
   const vmsa::Regime& r = regime_of(c);
   Table* table = find(c.root);
@@ -154,7 +170,7 @@ void Tables::for_each_below(Level level, Descriptor d,
   if (!d.is_table(level)) return;
   Table* table = find(vmsa::output_address(kernel_, level, d).value);
   if (!table || table->level != level.next()) return;
-  for (unsigned i = 0; i < word_count(*table); ++i) {
+  for (unsigned i = 0; i < word_count(); ++i) {
     const Descriptor below{table->words[i]};
     if (!below.valid()) continue;
     fn(Slot{table, i}, below);

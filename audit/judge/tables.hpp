@@ -71,6 +71,14 @@ class Tables {
   void link(const Slot& slot, Descriptor d);
   void unlink(Level level, Descriptor d);
 
+  /// The descriptor that a walk of the current tables meets on its way into this table; nothing for a root, and for
+  /// one that no walk reaches.
+  struct Link {
+    shadow::Place place;
+    PhysAddr slot;
+    Descriptor value;
+  };
+  std::optional<Link> link_to(const Table& table);
   /// The leaf that the current tables have for an address, and where it ends.
   std::optional<PhysAddr> translate(const Context& c, VirtAddr va);
   /// Calls fn(slot, descriptor) for every valid word of the tables below a table descriptor.
@@ -78,7 +86,7 @@ class Tables {
 
  private:
   void place(Table& table, VirtAddr va, std::uint64_t root, bool placed, unsigned depth);
-  unsigned word_count(const Table& t) const;
+  unsigned word_count() const { return 1u << (page_shift_ - 3); }
 
   unsigned page_shift_;
   vmsa::Regime kernel_;

@@ -71,7 +71,28 @@ void Judge::release(const Event& e) {
             f.id});
   for (const Found& f : leaves)
     if (!still_mapped(f.entry)) released_leaf(e, f.id, f.entry);
-  tables_.remove(e.a, e.b, [&](const Table&) { profile_.table_freed(); });
+  tables_.remove(e.a, e.b, [&](const Table& table) {
+    released_while_linked(e, table);
+    // An address space that is gone runs no more; its ASID will be another's.
+    const Context* c = table.page == table.root ? tables_.context_of(table) : nullptr;
+    if (c && !c->kernel) deferred_.erase(c->asid);
+    profile_.table_freed();
+  });
+}
+
+// No CPU needs to hold anything: every walk from here on goes through the page. A leaf is another matter, because
+// the linear map goes on mapping each page that is free.
+void Judge::released_while_linked(const Event& e, const Table& table) {
+  const auto link = tables_.link_to(table);
+  if (!link) return;
+  const Context& c = *tables_.context_of(table);
+  const CpuSet holders = possible_holders(c);
+  if (holders.empty()) return;
+  StaleEntry entry{.place = link->place, .slot = link->slot, .value = link->value, .kernel = c.kernel};
+  entry.birth.stack = e.stack;
+  report({Harm::stale_table, Cause::freed_early, entry,
+          fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack, holders,
+          no_entry});
 }
 
 // Kernel addresses: any CPU may use them at any moment. A user's: only while its address space runs, so that
@@ -79,7 +100,7 @@ void Judge::release(const Event& e) {
 void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
   const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
   if (!entry.kernel) {
-    deferred_[entry.place.asid].push_back({id, event_count_, e.a, e.stack, e.cpu});
+    deferred_[entry.place.asid].push_back({id, entry, event_count_, e.a, e.stack, e.cpu});
   } else if (is_lazy_unmap(entry.birth.stack)) {
     ++deferred_count_;  // judged when the addresses are mapped again: check_exposed()
   } else {
@@ -87,20 +108,20 @@ void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
   }
 }
 
-/// This CPU was running user code in its address space until now: with what it may have used.
+// This CPU was running user code in its address space until now. Whether it did so in the very moment of the release
+// is the schedule's choice: an invalidation that was completed in the meantime came too late.
 void Judge::user(const Event& e) {
   const auto deferred = deferred_.find(asid_now(cpus_[e.cpu]));
   if (deferred == deferred_.end() || deferred->second.empty()) return;
-  for (const Deferred& d : std::exchange(deferred->second, {})) {
-    const StaleEntry* entry = stale_.find(d.entry);
-    if (!entry) continue;
-    if (!entry->holders.contains(e.cpu)) {
-      deferred->second.push_back(d);
+  for (Deferred& d : std::exchange(deferred->second, {})) {
+    if (!d.entry.holders.contains(e.cpu)) {
+      deferred->second.push_back(std::move(d));
       continue;
     }
-    report({Harm::stale_page, entry->why_kept, *entry,
-            fmt::format("page 0x{:x} was freed, and CPU {} ran the process afterwards", d.page, e.cpu), d.cpu,
-            d.stack, entry->holders, d.entry});
+    report({Harm::stale_page, d.entry.why_kept, d.entry,
+            fmt::format("page 0x{:x} was freed (event {}), and CPU {} ran the process afterwards", d.page,
+                        d.released, e.cpu),
+            d.cpu, d.stack, d.entry.holders, d.id});
   }
 }
 
@@ -134,7 +155,7 @@ void Judge::report(const Harmed& h) {
     ++early_count_;
     return;
   }
-  if (!reported_.insert(std::uint64_t{h.id.index} << 32 | h.id.generation).second) return;
+  if (h.id != no_entry && !reported_.insert(std::uint64_t{h.id.index} << 32 | h.id.generation).second) return;
   const auto& clear = stacks_.functions(h.entry.birth.stack);
   const auto& act = stacks_.functions(h.stack);
   const std::string function = clear.empty() ? "?" : clear.front();
@@ -146,6 +167,14 @@ void Judge::report(const Harmed& h) {
   v.function = function;
   v.title = fmt::format("{} in {}", shadow::name(h.harm), function);
   v.splat = splat(h);
+}
+
+std::string Judge::issued_since(const StaleEntry& s) {
+  if (s.tlbi.event == 0) return "no TLBI that could concern it was issued since";
+  const auto& places = stacks_.places(s.tlbi.stack);
+  return fmt::format("the last TLBI that could concern it: {} by CPU {} in {} (event {})",
+                     vmsa::tlbi_name(vmsa::tlbi_ops[s.tlbi.op]).c_str(), s.tlbi.cpu,
+                     places.empty() ? "?" : places.front(), s.tlbi.event);
 }
 
 std::vector<std::string> Judge::splat(const Harmed& h) {
@@ -161,10 +190,15 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
                               cpu_list(h.holders), s.place.level.value, s.is_table() ? "table" : "leaf",
                               s.value.bits, s.kernel ? "kernel" : "user", s.place.va.value,
                               s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.asid)));
-  lines.push_back(fmt::format("CPU {} changed it: 0x{:016x} -> 0x{:016x} (event {}, {} us before)",
-                              s.birth.cpu, s.value.bits, s.birth.instead, s.birth.event,
-                              time_us_ - s.birth.time_us));
-  for (const std::string& place : clear) lines.push_back(" " + place);
+  if (h.id == no_entry) {
+    lines.push_back("the tables still say so: it was not cleared");
+  } else {
+    lines.push_back(fmt::format("CPU {} changed it: 0x{:016x} -> 0x{:016x} (event {}, {} us before)",
+                                s.birth.cpu, s.value.bits, s.birth.instead, s.birth.event,
+                                time_us_ - s.birth.time_us));
+    for (const std::string& place : clear) lines.push_back(" " + place);
+    lines.push_back(issued_since(s));
+  }
   lines.push_back(fmt::format("CPU {} did it:", h.cpu));
   for (const std::string& place : stacks_.places(h.stack)) lines.push_back(" " + place);
   return lines;

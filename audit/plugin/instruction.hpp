@@ -22,12 +22,14 @@ enum class Action : std::uint8_t {
   task,        ///< a write of SP_EL0, where Linux keeps its current task
   zero_block,  ///< DC ZVA: stores without a memory callback
   mark,        ///< op: the mark, less its first
+  exception_return,
   // The rest are places, not opcodes:
   free_page,
   put_page,
   free_batch,
   free_root,
   user_entry,
+  kernel_exception,
   enter,
   leave,
 };
@@ -59,6 +61,9 @@ constexpr std::optional<Instruction> decode(std::uint32_t opcode) {
     return Instruction{Action::dsb, static_cast<std::uint16_t>(opcode >> 8 & 15)};
   if ((opcode & 0xfffff3ff) == 0xd503323f)  // DSB nXS: domain in bits [11:10], always for loads and stores
     return Instruction{Action::dsb, static_cast<std::uint16_t>((opcode >> 8 & 12) | 3)};
+  // ERET, and ERETAA, ERETAB
+  if (opcode == 0xd69f03e0 || (opcode & 0xfffffbff) == 0xd69f0bff)
+    return Instruction{Action::exception_return};
   if ((opcode & 0xfffff0ff) == 0xd50330df) return Instruction{Action::isb};
   if ((opcode & 0xfff80000) == 0xd5080000) {
     const unsigned crn = opcode >> 12 & 15;

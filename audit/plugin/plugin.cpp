@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: MIT
-// The entry points that QEMU calls. Arguments: ram=FILE,ram_start=N,ram_bytes=N,fd=N,symbols=FILE.
+// The entry points that QEMU calls. Arguments: ram=FILE,ram_start=N,ram_bytes=N,fd=N,symbols=FILE to watch a kernel,
+// count=FILE to count what the marks of our own image enclose.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 #include <string_view>
 
+#include "audit/plugin/counter.hpp"
 #include "audit/plugin/watcher.hpp"
 
 namespace {
 
+using shootdown::audit::plugin::Counter;
 using shootdown::audit::plugin::Site;
 using shootdown::audit::plugin::Watcher;
 
 /// QEMU's callbacks carry no state of ours; the watcher lives as long as the process.
 Watcher& watcher() {
   static Watcher* const instance = new Watcher;
+  return *instance;
+}
+
+Counter& counter() {
+  static Counter* const instance = new Counter;
   return *instance;
 }
 
@@ -33,7 +41,7 @@ void on_translated(qemu_plugin_id_t, qemu_plugin_tb* block) {
     std::uint32_t opcode = 0;
     if (qemu_plugin_insn_data(insn, &opcode, sizeof opcode) != sizeof opcode) continue;
     const std::uint64_t pc = qemu_plugin_insn_vaddr(insn);
-    if (Site* site = w.site_of(pc, opcode))
+    if (Site* site = w.site_of(pc, opcode, count - i))
       qemu_plugin_register_vcpu_insn_exec_cb(insn, on_executed, QEMU_PLUGIN_CB_R_REGS, site);
     if (w.is_kernel_code(pc))
       qemu_plugin_register_vcpu_mem_cb(insn, on_stored, QEMU_PLUGIN_CB_R_REGS, QEMU_PLUGIN_MEM_W,
@@ -42,6 +50,8 @@ void on_translated(qemu_plugin_id_t, qemu_plugin_tb* block) {
   qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(block, QEMU_PLUGIN_INLINE_ADD_U64,
                                                     w.instruction_counter(), count);
 }
+
+void on_translated_to_count(qemu_plugin_id_t, qemu_plugin_tb* block) { counter().translated(block); }
 
 void on_cpu(qemu_plugin_id_t, unsigned cpu) {
   if (cpu < shootdown::audit::max_cpus) watcher().add_cpu(cpu);
@@ -66,6 +76,14 @@ extern "C" {
     return "";
   };
   auto number = [&](std::string_view name) { return std::strtoull(argument(name), nullptr, 0); };
+  if (*argument("count") != '\0') {
+    if (!counter().open(argument("count"))) {
+      std::fputs("shootdown-audit: the file for the counts cannot be written\n", stderr);
+      return 1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translated_to_count);
+    return 0;
+  }
   if (!watcher().open(argument("ram"), number("ram_start"), number("ram_bytes"),
                       static_cast<int>(number("fd")), argument("symbols"))) {
     std::fputs("shootdown-audit: the guest's RAM file or the symbols cannot be read\n", stderr);

@@ -27,8 +27,9 @@ constexpr ReleasePoint release_points[]{
     {"free_unref_folios", Action::free_batch}, {"pgd_free", Action::free_root},
 };
 
-/// The vectors for exceptions from 64-bit EL0: sync, IRQ, FIQ, SError (D1.3).
+/// The vectors for exceptions from 64-bit EL0, and from EL1 with its own stack: sync, IRQ, FIQ, SError (D1.3).
 constexpr std::uint64_t user_vectors[]{0x400, 0x480, 0x500, 0x580};
+constexpr std::uint64_t kernel_vectors[]{0x200, 0x280, 0x300, 0x380};
 
 }  // namespace
 
@@ -56,9 +57,10 @@ void Watcher::load_symbols(const char* path) {
       if (std::strcmp(name, p.name) == 0) place(address, p.action);
     if (std::strcmp(name, "arch_remove_memory") == 0) place(address, Action::enter);
     // Code for the trampoline of page-table isolation enters one instruction later.
-    if (std::strcmp(name, "vectors") == 0)
-      for (std::uint64_t v : user_vectors)
-        place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
+    if (std::strcmp(name, "vectors") != 0) continue;
+    for (std::uint64_t v : kernel_vectors) place(address + v, Action::kernel_exception);
+    for (std::uint64_t v : user_vectors)
+      place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
   }
   std::fclose(file);
 }
@@ -77,7 +79,7 @@ void Watcher::add_cpu(unsigned cpu) {
   g_array_free(all, 1);
 }
 
-Site* Watcher::site_of(std::uint64_t pc, std::uint32_t opcode) {
+Site* Watcher::site_of(std::uint64_t pc, std::uint32_t opcode, std::uint64_t ahead) {
   const std::lock_guard lock(mutex_);
   // The instruction after a call of a watched function is where it returns to. A call ends its block, so the
   // place is known before that instruction is translated.
@@ -89,8 +91,8 @@ Site* Watcher::site_of(std::uint64_t pc, std::uint32_t opcode) {
   if (!is_of_interest(pc, opcode, wanted)) return nullptr;
   const auto [begin, end] = sites_.equal_range(pc);
   for (auto it = begin; it != end; ++it)
-    if (it->second->instruction == wanted) return it->second.get();
-  return sites_.emplace(pc, std::make_unique<Site>(Site{wanted, pc}))->second.get();
+    if (it->second->instruction == wanted && it->second->ahead == ahead) return it->second.get();
+  return sites_.emplace(pc, std::make_unique<Site>(Site{wanted, pc, ahead}))->second.get();
 }
 
 bool Watcher::is_of_interest(std::uint64_t pc, std::uint32_t opcode, Instruction& wanted) const {
@@ -136,6 +138,10 @@ void Watcher::put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack
   pipe_.put({kind, static_cast<std::uint8_t>(cpu), static_cast<std::uint8_t>(op), stack, a, b});
 }
 
+std::uint64_t Watcher::count_at(unsigned cpu, const Site& site) const {
+  return qemu_plugin_u64_get(instructions_, cpu) - site.ahead;
+}
+
 void Watcher::executed(unsigned cpu, const Site& site) {
   const std::lock_guard lock(mutex_);
   const Instruction& i = site.instruction;
@@ -173,10 +179,20 @@ void Watcher::executed(unsigned cpu, const Site& site) {
     case Action::enter:
       removed_start_ = read_register(cpu, 0);
       removed_bytes_ = read_register(cpu, 1);
-      put(cpu, EventKind::enter, i.op, 0, removed_start_, qemu_plugin_u64_get(instructions_, cpu));
+      remover_ = cpus_[cpu].task;
+      meter_.begin(cpu, count_at(cpu, site));
+      put(cpu, EventKind::enter, i.op, 0, removed_start_, 0);
+      break;
+    case Action::kernel_exception:
+      meter_.pause(cpu, count_at(cpu, site));
+      put(cpu, EventKind::exception, 1, 0, 0, 0);
+      break;
+    case Action::exception_return:
+      meter_.resume(cpu, count_at(cpu, site) + 1);
+      put(cpu, EventKind::exception, 0, 0, 0, 0);
       break;
     case Action::leave:
-      put(cpu, EventKind::leave, i.op, 0, removed_start_, qemu_plugin_u64_get(instructions_, cpu));
+      put(cpu, EventKind::leave, i.op, 0, removed_start_, meter_.end(cpu, count_at(cpu, site)));
       tables_.released(removed_start_, removed_bytes_);
       put(cpu, EventKind::release, static_cast<unsigned>(Release::range), stack_at(cpu, site.pc),
           removed_start_, removed_bytes_);
@@ -204,6 +220,8 @@ void Watcher::system_register(unsigned cpu, const Site& site, std::uint64_t valu
     default:
       // In the kernel SP_EL0 is the current task; on the way to user space it is the user's stack.
       if (value >> 63 == 0 || value == c.task) break;
+      if (c.task == remover_) meter_.stop(cpu, count_at(cpu, site) + 1);
+      if (value == remover_) meter_.start(cpu, count_at(cpu, site) + 1);
       c.task = value;
       put(cpu, EventKind::task, 0, 0, value, 0);
       break;

@@ -14,6 +14,7 @@
 #include "audit/plugin/stack_cache.hpp"
 #include "audit/plugin/struct_page.hpp"
 #include "audit/plugin/table_map.hpp"
+#include "audit/plugin/teardown_meter.hpp"
 
 namespace shootdown::audit::plugin {
 
@@ -21,6 +22,7 @@ namespace shootdown::audit::plugin {
 struct Site {
   Instruction instruction;
   std::uint64_t pc = 0;
+  std::uint64_t ahead = 0;  ///< of its block, itself included: counted already when it is executed
 };
 
 class Watcher {
@@ -32,7 +34,7 @@ class Watcher {
 
   void add_cpu(unsigned cpu);
   /// The site for an instruction, if it is of interest; the same one each time it is translated.
-  Site* site_of(std::uint64_t pc, std::uint32_t opcode);
+  Site* site_of(std::uint64_t pc, std::uint32_t opcode, std::uint64_t ahead);
   /// Kernel code, and the code that runs before and while the MMU is turned on: its stores are watched.
   bool is_kernel_code(std::uint64_t pc) const { return pc >> 63 != 0 || ram_.contains(pc); }
 
@@ -61,6 +63,8 @@ class Watcher {
   Translation kernel_tables(unsigned cpu) const;
   std::uint64_t read_kernel(unsigned cpu, std::uint64_t va, unsigned bytes) const;
   void put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack, std::uint64_t a, std::uint64_t b);
+  /// Instructions that this CPU executed before the one at this site.
+  std::uint64_t count_at(unsigned cpu, const Site& site) const;
   void system_register(unsigned cpu, const Site& site, std::uint64_t value);
   void zero_block(unsigned cpu, const Site& site, std::uint64_t va);
   void record_zeroed(unsigned cpu);
@@ -78,6 +82,8 @@ class Watcher {
   std::vector<Cpu> cpus_{max_cpus};
   std::unordered_map<std::uint64_t, Instruction> places_;                ///< by address
   std::unordered_multimap<std::uint64_t, std::unique_ptr<Site>> sites_;  ///< by pc: code may be patched
+  TeardownMeter meter_;
+  std::uint64_t remover_ = 0;  ///< the task that is in a watched function
   std::uint64_t removed_start_ = 0;
   std::uint64_t removed_bytes_ = 0;
   GByteArray* scratch_ = nullptr;

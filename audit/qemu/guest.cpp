@@ -169,9 +169,7 @@ class Run {
       if (error_) return tl::unexpected(*error_);
     }
     const int status = process_.wait_status();
-    if (!outcome_done_)
-      return failed(status == 0 ? "the guest ended before its workload did"
-                                : fmt::format("QEMU ended with status {}", status));
+    if (!outcome_done_) return failed(how_it_ended(status));
     outcome_.seconds = std::chrono::duration<double>(Clock::now() - started).count();
     return outcome_;
   }
@@ -181,6 +179,16 @@ class Run {
     std::string lines;
     for (const std::string& line : console_) lines += line + "\n";
     return tl::unexpected(Error{ExitCode::guest_failed, std::move(what), std::move(lines)});
+  }
+
+  std::string how_it_ended(int status) const {
+    constexpr std::string_view panic = "Kernel panic - not syncing: ";
+    for (const std::string& line : console_)
+      if (const std::size_t at = line.find(panic); at != line.npos)
+        return fmt::format("the guest panicked: {}", line.substr(at + panic.size()));
+    if (status == 0) return "the guest ended before its workload did";
+    if (status > 128) return fmt::format("QEMU was killed by signal {}", status - 128);
+    return fmt::format("QEMU ended with status {}", status);
   }
 
   bool read_console() {

@@ -20,7 +20,7 @@ QemuVersion parse_qemu_version(const std::string& text);
 
 /// Errors: `unavailable` when there is no QEMU, or one older than 9.1 (no plugin interface version 4) or newer
 /// than 10.x (the interface that the plugin is built for was withdrawn).
-Expected<QemuVersion> usable_qemu();
+Expected<QemuVersion> usable_qemu(const std::string& program = qemu_program);
 Expected<QemuVersion> judge_qemu(QemuVersion version);
 
 }  // namespace shootdown::audit

@@ -26,11 +26,12 @@ enum class EventKind : std::uint8_t {
   release,  ///< memory goes back to its provider; a: its start, b: bytes, op: Release
   user,     ///< this CPU was at EL0 until just now
   mark,     ///< a: the guest's mark (protocol.hpp), b: instructions executed so far by all CPUs
-  enter,    ///< op: Watched, a: first argument, b: instructions executed so far by this CPU
-  leave,    ///< the same at the return
+  enter,    ///< op: Watched, a: first argument, b: 0
+  leave,    ///< the same at the return, b: instructions that its thread executed inside, exceptions left out
   task,     ///< a: the thread that runs on this CPU from here on
   clock,    ///< a: host time in microseconds since the start
-  frame,    ///< a: a stack's number, op: depth, b: return address; innermost first, before the stack is used
+  exception,  ///< op: 1: taken from EL1 to EL1; 0: a return from any exception
+  frame,  ///< a: a stack's number, op: depth, b: return address; innermost first, before the stack is used
   count_
 };
 inline constexpr std::size_t event_kind_count = static_cast<std::size_t>(EventKind::count_);
@@ -68,7 +69,8 @@ constexpr EventShape shape(EventKind kind) {
     case EventKind::count_:
     case EventKind::dsb:
     case EventKind::isb:
-    case EventKind::user: return {};
+    case EventKind::user:
+    case EventKind::exception: return {};
     case EventKind::tlbi:
     case EventKind::tlbi_other:
     case EventKind::ttbr0:

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "audit/guest/protocol.hpp"
 #include "tests/audit/machine.hpp"
 
 namespace shootdown::audit::test {
@@ -92,6 +93,53 @@ TEST(KernelPage, TheSplatHasBothSides) {
   EXPECT_THAT(text, HasSubstr("free+0x0/0x100"));
 }
 
+TEST(KernelPage, TheSplatNamesTheTlbiThatDidNotHelp) {
+  KernelPage none, wrong;
+  none.release();
+  EXPECT_THAT(none.judge().result().violations.at(0).splat,
+              testing::Contains(HasSubstr("no TLBI that could")));
+  wrong.in("flush");
+  wrong.dsb_ishst(0), wrong.tlbi(0, {.op = vmsa::vmalle1}), wrong.dsb_ish(0), wrong.isb(0);
+  wrong.release();
+  EXPECT_THAT(wrong.judge().result().violations.at(0).splat,
+              testing::Contains(HasSubstr("VMALLE1 by CPU 0 in flush")));
+}
+
+// An interrupt between the TLBI and where its DSB is missing brings barriers of its own: chance, no merit.
+TEST(KernelPage, ABarrierOfAnInterruptIsNotTheInterruptedCodes) {
+  auto interrupt = [](KernelPage& m) {
+    m.put(0, EventKind::exception, 1);
+    m.dsb_ish(0), m.isb(0);
+    m.put(0, EventKind::exception, 0);
+  };
+  KernelPage no_dsb;
+  no_dsb.dsb_ishst(0), no_dsb.tlbi(0, no_dsb.flush()), interrupt(no_dsb), no_dsb.isb(0);
+  no_dsb.release();
+  EXPECT_EQ(no_dsb.verdict(), "stale-page no-dsb unmap x1\n");
+
+  KernelPage no_store_barrier;
+  interrupt(no_store_barrier), no_store_barrier.tlbi(0, no_store_barrier.flush()),
+      no_store_barrier.dsb_ish(0), no_store_barrier.isb(0), no_store_barrier.release();
+  EXPECT_EQ(no_store_barrier.verdict(), "stale-page tlbi-before-clear unmap x1\n");
+
+  KernelPage handler_flushes;  // it may rely on its own barriers, whoever made the store
+  handler_flushes.put(0, EventKind::exception, 1);
+  handler_flushes.dsb_ishst(0), handler_flushes.tlbi(0, handler_flushes.flush()), handler_flushes.dsb_ish(0),
+      handler_flushes.isb(0), handler_flushes.release();
+  EXPECT_EQ(handler_flushes.verdict(), "");
+
+  // A thread that is switched away in the interrupt may finish on another CPU: the switch has its barrier for that.
+  KernelPage moved;
+  moved.put(0, EventKind::task, 0, 0xffff000000001000);
+  moved.dsb_ishst(0), moved.tlbi(0, moved.flush());
+  moved.put(0, EventKind::exception, 1);
+  moved.dsb_ish(0), moved.isb(0);
+  moved.put(0, EventKind::task, 0, 0xffff000000002000);
+  moved.isb(0), moved.dsb_ish(1), moved.isb(1);
+  moved.release();
+  EXPECT_EQ(moved.verdict(), "");
+}
+
 TEST(KernelPage, LazyUnmappingIsJudgedAtTheNextUseOfTheAddress) {
   Machine m;
   m.in("map");
@@ -121,6 +169,23 @@ TEST(KernelTable, NeedsMoreThanALeafFlush) {
     m.free_page(0, Machine::kernel_leaf_table);
     EXPECT_EQ(m.verdict(), expected) << vmsa::tlbi_name(op).c_str();
   }
+}
+
+TEST(KernelTable, FreedWhileItIsLinkedNeedsNoStaleEntry) {
+  Machine m;
+  m.in("free");
+  m.free_page(0, Machine::kernel_leaf_table);
+  EXPECT_EQ(m.verdict(), "stale-table freed-early free x1\n");
+  EXPECT_THAT(m.judge().result().violations.at(0).splat, testing::Contains(HasSubstr("it was not cleared")));
+
+  // Below a table that is unlinked itself it is reached by nobody who starts a walk now.
+  Machine below;
+  below.in("unlink");
+  below.store(0, slot(Machine::kernel_root), 0);
+  below.dsb_ishst(0), below.tlbi(0, {.op = vmsa::vmalle1is}), below.dsb_ish(0), below.isb(0);
+  below.in("free");
+  below.free_page(0, Machine::kernel_leaf_table);
+  EXPECT_EQ(below.verdict(), "");
 }
 
 TEST(KernelTable, WordsStoredIntoAnUnlinkedTableMayBeTranslations) {
@@ -166,6 +231,22 @@ TEST(UserPage, IsHarmedOnlyWhenItsProcessRunsAgain) {
 
   exited.user(1);
   EXPECT_EQ(exited.verdict(), "stale-page no-tlbi unmap x1\n");
+
+  UserPage late;  // another CPU could have run it in the meantime
+  late.in("flush");
+  late.dsb_ishst(0), late.tlbi(0, {.op = vmsa::vae1is, .va = Machine::user_va(), .asid = Machine::asid});
+  late.in("free");
+  late.free_page(0, Machine::page);
+  late.dsb_ish(0);
+  late.user(1);
+  EXPECT_EQ(late.verdict(), "stale-page no-dsb unmap x1\n");
+
+  UserPage gone;  // the ASID is another's now
+  gone.in("exit");
+  gone.free_page(0, Machine::page);
+  gone.free_page(0, Machine::user_root);
+  gone.user(1);
+  EXPECT_EQ(gone.verdict(), "");
 }
 
 TEST(UserPage, NeedsNoIsbAndItsOwnAsid) {
@@ -215,6 +296,27 @@ TEST(BreakBeforeMake, PermissionsMayChangeInPlace) {
   m.in("free");
   m.free_page(0, Machine::page);
   EXPECT_EQ(m.verdict(), "") << "the tables still lead there";
+}
+
+TEST(Teardown, CountsItsOwnThreadAlone) {
+  constexpr std::uint64_t remover = 0xffff000000001000;
+  Machine m;
+  m.in("remove");
+  m.put(0, EventKind::mark, 0, static_cast<std::uint64_t>(protocol::Mark::window_begin), 100);
+  m.put(0, EventKind::task, 0, remover);
+  m.put(0, EventKind::enter, 0, Machine::page);
+  m.dsb_ish(0), m.dsb_ish(1);
+  m.put(0, EventKind::exception, 1), m.dsb_ish(0), m.put(0, EventKind::exception, 0);
+  m.put(0, EventKind::task, 0, remover + 0x1000), m.dsb_ish(0);
+  m.put(1, EventKind::task, 0, remover), m.dsb_ish(1);
+  m.put(1, EventKind::leave, 0, Machine::page, 42);
+  m.dsb_ish(1);
+  m.put(0, EventKind::mark, 0, static_cast<std::uint64_t>(protocol::Mark::window_end), 200);
+  const AuditResult r = m.judge().result();
+  EXPECT_EQ(r.teardown.counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)], 2u);
+  EXPECT_EQ(r.window.counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)], 6u);
+  EXPECT_EQ(r.teardown.counts.instructions, 42u);
+  EXPECT_EQ(r.window.counts.instructions, 100u);
 }
 
 }  // namespace

@@ -22,9 +22,15 @@ struct Mutant {
   std::string place;                ///< "unmap_hotplug_range+0x1c8/0x2f0"
   std::string caller;               ///< function that called it, the first time
   std::uint64_t count = 0;
+  bool orders_maintenance = false;  ///< of a barrier: was next to a TLBI, or after a store, at least once
+  // Of a store: how often it took a valid descriptor away, made one valid, made one of another.
+  std::uint64_t clears = 0;
+  std::uint64_t sets = 0;
+  std::uint64_t changes = 0;
 };
 
-/// All of them, most frequent first. Barriers are those that order or complete table maintenance.
+/// All of them by address: every TLBI; the barriers next to a TLBI or after a descriptor store; the stores
+/// that changed a descriptor's meaning.
 Expected<std::vector<Mutant>> mutants_of(const std::filesystem::path& trace);
 
 /// Writes a copy of the image with the instruction at `pc` replaced. `base` is where the image is linked.

@@ -94,14 +94,14 @@ TEST(StaleSet, HoldsWhatTheShadowHolds) {
           const vmsa::Tlbi t = random_tlbi(random);
           shadow.tlbi(memory, table, cpu, t);
           stale.tlbi(
-              cpu, shadow.cpus(), t, [](const StaleEntry&) { return true; },
-              [](const StaleEntry&) { return false; });
+              {.cpu = static_cast<std::uint8_t>(cpu)}, shadow.cpus(), t,
+              [](const StaleEntry&) { return true; }, [](const StaleEntry&) { return false; });
           break;
         }
         case 4: {
           const auto kind = static_cast<machine::Dsb>(random() % 4);
           shadow.dsb(cpu, kind);
-          stale.dsb(cpu, kind);
+          stale.dsb({.cpu = static_cast<std::uint8_t>(cpu)}, kind);
           break;
         }
         default: shadow.isb(cpu); stale.isb(cpu);
