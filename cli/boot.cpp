@@ -8,6 +8,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "audit/qemu/version.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/suggest.hpp"
@@ -145,10 +146,26 @@ std::string refusal(const BootCase& c, const BootOptions& o) {
   return {};
 }
 
-std::string default_image() {
+std::filesystem::path program_directory() {
   std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (self.parent_path() / "shootdown-metal.img").string();
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+}
+
+/// The plugin that counts instructions, if this QEMU takes it; says on `err` why not.
+std::string counting_plugin(const BootOptions& o, std::ostream& err) {
+  const std::filesystem::path plugin = program_directory() / "shootdown-audit.so";
+  std::string why_not;
+  if (!std::filesystem::exists(plugin)) {
+    why_not = fmt::format("there is no {}", plugin.string());
+  } else if (!o.accelerator.starts_with("tcg")) {
+    why_not = fmt::format("--accel {} takes no plugins", o.accelerator);
+  } else if (const auto usable = audit::usable_qemu(o.qemu); !usable) {
+    why_not = usable.error().message;
+  } else {
+    return plugin.string();
+  }
+  err << "shootdown: boot: instructions are not counted: " << why_not << '\n';
+  return {};
 }
 
 std::string describe(const BootCase& c) {
@@ -198,9 +215,10 @@ BootReport boot_all(const std::vector<BootCase>& cases, const BootOptions& o, st
   BootReport all;
   scenario::BootMachine machine{
       .qemu = o.qemu,
-      .image = o.image.empty() ? default_image() : o.image,
+      .image = o.image.empty() ? (program_directory() / "shootdown-metal.img").string() : o.image,
       .cpu = o.cpu,
       .accelerator = o.accelerator,
+      .plugin = counting_plugin(o, err),
       .timeout = std::chrono::seconds(number("--timeout", o.timeout, 1, 86400, default_timeout_s).value()),
       .interrupted = [&stop] { return stop.load(); },
       .on_progress = {}};

@@ -31,11 +31,11 @@ void free_hotplug_page_range(M& m, PhysAddr page, unsigned order, LeafFlush flus
 }
 
 template <Regime R, Level L, Machine M>
-void unmap_hotplug_range(M& m, PhysAddr table, VirtRange range, const UnmapRule& rule);
+void unmap_hotplug_range(M& m, PhysAddr table, VirtRange range, UnmapRule rule);
 
 /// One entry: a leaf is cleared, a table is descended into, nothing is skipped.
 template <Regime R, Level L, Machine M>
-void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, const UnmapRule& rule) {
+void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, UnmapRule rule) {
   Scope scope(m, "unmap_hotplug_entry");
   const Descriptor d = m.read_once(slot);
   if (d.none()) return;
@@ -57,11 +57,13 @@ void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, const UnmapRule& 
 
 /// unmap_hotplug_pte_range() and its relatives of every level, over one table.
 template <Regime R, Level L, Machine M>
-void unmap_hotplug_range(M& m, PhysAddr table, VirtRange range, const UnmapRule& rule) {
+void unmap_hotplug_range(M& m, PhysAddr table, VirtRange range, UnmapRule rule) {
   Scope scope(m, "unmap_hotplug_range");
-  for (VirtAddr va = range.start, next; va != range.end; va = next) {
-    next = entry_end(R, L, va, range.end);
-    unmap_hotplug_entry<R, L>(m, vmsa::slot_address(R, table, L, va), {va, next}, rule);
+  const UnmapRule here{rule.flush, rule.free_mapped};  // in registers, where a parameter would be read again
+  PhysAddr slot = vmsa::slot_address(R, table, L, range.start);
+  for (VirtAddr va = range.start; va != range.end; va = entry_end(R, L, va, range.end)) {
+    unmap_hotplug_entry<R, L>(m, slot, {va, entry_end(R, L, va, range.end)}, here);
+    slot += sizeof(Descriptor);
   }
   if constexpr (L == vmsa::page_level) {
     if (rule.flush == LeafFlush::per_table) flush_tlb_kernel_range<R>(m, range);
@@ -72,7 +74,7 @@ void unmap_hotplug_range(M& m, PhysAddr table, VirtRange range, const UnmapRule&
 
 /// Pass 1 from the root. Under LeafFlush::whole_range the caller flushes, and then frees what was deferred.
 template <Regime R, Machine M>
-void unmap_hotplug(M& m, VirtRange range, const UnmapRule& rule) {
+void unmap_hotplug(M& m, VirtRange range, UnmapRule rule) {
   unmap_hotplug_range<R, R.root_level()>(m, m.kernel_root(), range, rule);
 }
 

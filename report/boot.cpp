@@ -58,17 +58,19 @@ void write_heading(std::ostream& out, const BootResult& r) {
       "{} of {}, {} pages, {}-bit VA, linear map by {}, vmemmap by {}; {} CPU{}, QEMU -cpu {}\n\n",
       r.scenario, size(r.memory_bytes), granule(r.page_shift), r.va_bits, r.mapping, r.vmemmap, r.cpus,
       r.cpus == 1 ? "" : "s", r.cpu_model);
-  out << fmt::format("{:<20}{:<8}{:>7}{:>9}{:>9}{:>10}{:>8}{:>9}   {}\n", "strategy", "verdict", "stale",
-                     "TLBI", "DSB ISH", "stores", "tables", "time", "TLBI by operation");
+  out << fmt::format("{:<20}{:<8}{:>7}{:>9}{:>9}{:>10}{:>8}{:>13}{:>9}   {}\n", "strategy", "verdict",
+                     "stale", "TLBI", "DSB ISH", "stores", "tables", "instructions", "time",
+                     "TLBI by operation");
 }
 
 void write_row(std::ostream& out, const BootResult& r, const BootTextStyle& style) {
   const char* colour = !style.colour ? "" : r.passed() ? "\x1b[32m" : "\x1b[31m";
-  out << fmt::format("{:<20}{}{:<8}{}{:>7}{:>9}{:>9}{:>10}{:>8}{:>9}   {}\n", r.strategy, colour,
+  out << fmt::format("{:<20}{}{:<8}{}{:>7}{:>9}{:>9}{:>10}{:>8}{:>13}{:>9}   {}\n", r.strategy, colour,
                      r.passed() ? "pass" : "FAIL", style.colour ? "\x1b[0m" : "", grouped(r.stale_accesses),
                      grouped(total(r.counts)),
                      grouped(r.counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
                      grouped(r.counts.descriptor_stores), grouped(r.counts.tables_freed),
+                     r.counts.instructions ? grouped(*r.counts.instructions) : "-",
                      r.time_ratio ? fmt::format("{:.2g}", *r.time_ratio) : "-", by_operation(r.counts));
   for (const std::string& failure : r.failures) out << "    " << failure << '\n';
 }

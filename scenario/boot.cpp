@@ -160,6 +160,7 @@ BootOutcome boot(const BootCase& c, const BootMachine& machine) {
                        .cpus = c.cpus,
                        .memory_bytes = boot_memory_bytes(c) + c.memory_bytes,
                        .bootargs = bootargs(c),
+                       .plugin = machine.plugin,
                        .timeout = machine.timeout,
                        .interrupted = machine.interrupted,
                        .on_progress = machine.on_progress};
@@ -181,6 +182,7 @@ BootOutcome boot(const BootCase& c, const BootMachine& machine) {
     out.results.push_back(judge(c, start, seen));
     BootResult& r = out.results.back();
     r.cpu_model = machine.cpu;
+    if (i < run.instructions.size()) r.counts.instructions = run.instructions[i];
     for (const std::string& warning : seen.warnings != 0 ? run.log.warnings() : std::vector<std::string>{})
       r.failures.push_back("warning: " + warning);
     const std::uint64_t first_ticks = run.log.results().front().remove_ticks;

@@ -36,6 +36,7 @@ struct BootMachine {
   std::string image;
   std::string cpu = "max";
   std::string accelerator = "tcg,thread=multi";
+  std::string plugin;  ///< that counts instructions; may be empty
   std::chrono::milliseconds timeout{300'000};
   std::function<bool()> interrupted;
   std::function<void(const metal::GuestLog&)> on_progress;

@@ -3,11 +3,13 @@
 #include "machine/metal/qemu.hpp"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 
 #include "machine/metal/child.hpp"
 
@@ -83,6 +85,32 @@ std::vector<std::string> qemu_command(const QemuSpec& spec) {
           spec.image, "-append", spec.bootargs};
 }
 
+/// A file without a name for the plugin's numbers, one a line.
+class CountFile {
+ public:
+  explicit CountFile(const std::string& plugin)
+      : fd_(plugin.empty() ? -1 : ::memfd_create("instructions", MFD_CLOEXEC)) {}
+  CountFile(const CountFile&) = delete;
+  CountFile& operator=(const CountFile&) = delete;
+  ~CountFile() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  bool is_open() const { return fd_ >= 0; }
+  /// The child opens it anew, through this process.
+  std::string path() const { return fmt::format("/proc/{}/fd/{}", ::getpid(), fd_); }
+
+  std::vector<std::uint64_t> numbers() const {
+    std::vector<std::uint64_t> all;
+    if (!is_open()) return all;
+    std::ifstream file(path());
+    for (std::uint64_t n = 0; file >> n;) all.push_back(n);
+    return all;
+  }
+
+ private:
+  int fd_;
+};
+
 QemuRun run_qemu(const QemuSpec& spec) {
   QemuRun run;
   if (::access(spec.image.c_str(), R_OK) != 0) {
@@ -96,6 +124,10 @@ QemuRun run_qemu(const QemuSpec& spec) {
   std::string errors;
   ChildSpec child;
   child.argv = qemu_command(spec);
+  const CountFile counted(spec.plugin);
+  if (counted.is_open())
+    child.argv.insert(child.argv.end(),
+                      {"-plugin", fmt::format("file={},count={}", spec.plugin, counted.path())});
   child.timeout = spec.timeout;
   child.interrupted = spec.interrupted;
   child.on_stdout = [&](std::string_view bytes) {
@@ -108,6 +140,7 @@ QemuRun run_qemu(const QemuSpec& spec) {
   };
   const ChildExit exit = run_child(child);
   run.log.finish();
+  run.instructions = counted.numbers();
   judge(spec, exit, errors, run);
   return run;
 }

@@ -21,6 +21,7 @@ struct QemuSpec {
   unsigned cpus = 4;
   std::uint64_t memory_bytes = std::uint64_t{2} << 30;
   std::string bootargs;
+  std::string plugin;  ///< shootdown-audit.so, to count instructions with; may be empty
   std::chrono::milliseconds timeout{300'000};
   std::function<bool()> interrupted;
   std::function<void(const GuestLog&)> on_progress;  ///< whenever the console has said something
@@ -37,6 +38,7 @@ enum class RunFailure : std::uint8_t {
 
 struct QemuRun {
   GuestLog log;
+  std::vector<std::uint64_t> instructions;  ///< of each removal, if a plugin counted them
   RunFailure failure = RunFailure::none;
   std::string message;                  ///< one line; empty without a failure
   std::vector<std::string> last_lines;  ///< of the console, or of QEMU's errors; for `died` and `unavailable`

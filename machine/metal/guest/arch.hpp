@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "machine/machine.hpp"
+#include "machine/metal/marks.hpp"
 
 namespace shootdown::metal::guest {
 
@@ -52,6 +53,12 @@ inline void dsb_ishst() { asm volatile("dsb ishst" : : : "memory"); }
 inline void dsb_ish() { asm volatile("dsb ish" : : : "memory"); }
 inline void dsb_sy() { asm volatile("dsb sy" : : : "memory"); }
 inline void isb() { asm volatile("isb" : : : "memory"); }
+
+// SAFETY: writes to the zero register. The memory clobber keeps the accesses of what is measured inside of it.
+template <Mark M>
+inline void mark() {
+  asm volatile("movz xzr, #%c0" : : "i"(static_cast<unsigned>(M)) : "memory");
+}
 
 // SAFETY: masking interrupts of this CPU is always allowed; the vectors are set before they are unmasked.
 inline void mask_interrupts() { asm volatile("msr daifset, #2" : : : "memory"); }

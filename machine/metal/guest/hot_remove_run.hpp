@@ -174,7 +174,9 @@ class HotRemoveRun {
     touch_warm(seen);
     barrier();
     if (this_cpu().index == 0) {
+      mark<Mark::teardown_begin>();
       remove(plan_);
+      mark<Mark::teardown_end>();
       remove_ticks_ = ticks_;
       removed_.store(true, std::memory_order_release);
       if (cpu_count() > 1) wake_others();

@@ -135,7 +135,9 @@ class MetalMachine {
   }
   void clear_page(PhysAddr page) { fill(page, 0, 0); }
   void free_pages(PhysAddr page, PageUse use, unsigned order) {
+    mark<Mark::pause>();
     fill(page, order, poison);  // as its next owner would
+    mark<Mark::resume>();
     if (use == PageUse::table) ++work_.counts.tables_freed;
     shared_.page_lock.lock();
     const char* error = shared_.pages.free(page, use, order);
