@@ -39,7 +39,8 @@ template <Regime R, Machine M>
 void expect_unmapped(M& m, PhysAddr table, VirtRange range) {
   Scope scope(m, "expect_unmapped");
   PhysAddr slot = vmsa::slot_address(R, table, vmsa::page_level, range.start);
-  for (std::uint64_t left = range.size() >> R.page_shift; left > 0; --left, slot += sizeof(Descriptor))
+  const PhysAddr end = slot + (range.size() >> R.page_shift) * sizeof(Descriptor);
+  for (; slot != end; slot += sizeof(Descriptor))
     if (!m.read_once(slot).none()) m.warn("a page is still mapped after pass 1");
 }
 
@@ -58,9 +59,7 @@ void free_hotplug_table(M& m, PhysAddr slot, PhysAddr table, VirtAddr va, TableF
       m.free_pages(table, PageUse::table, 0);
       flush_tlb_kernel_pgtable<R>(m, va);
       break;
-    case TableFree::later:
-      m.defer_free(table, PageUse::table, 0);
-      break;
+    case TableFree::later: m.defer_free(table, PageUse::table, 0); break;
   }
 }
 
