@@ -41,7 +41,7 @@ start() {
     sleep 0.2
     for child in $(cat "/proc/$audit/task/$audit/children" 2>/dev/null || true); do
       # Not the one that is only asked for its version.
-      ! tr '\0' ' ' <"/proc/$child/cmdline" | grep -q -- " -kernel " || qemu=$child
+      ! { tr '\0' ' ' <"/proc/$child/cmdline"; } 2>/dev/null | grep -q -- " -kernel " || qemu=$child
     done
   done
   sleep 3
