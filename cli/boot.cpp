@@ -151,10 +151,9 @@ std::filesystem::path program_directory() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
 }
 
-/// The plugin that counts instructions, if this QEMU takes it; says on `err` why not.
-std::string counting_plugin(const BootOptions& o, std::ostream& err) {
+/// The plugin that counts instructions, if this QEMU takes it; `why_not` otherwise.
+std::string counting_plugin(const BootOptions& o, std::string& why_not) {
   const std::filesystem::path plugin = program_directory() / "shootdown-audit.so";
-  std::string why_not;
   if (!std::filesystem::exists(plugin)) {
     why_not = fmt::format("there is no {}", plugin.string());
   } else if (!o.accelerator.starts_with("tcg")) {
@@ -164,7 +163,6 @@ std::string counting_plugin(const BootOptions& o, std::ostream& err) {
   } else {
     return plugin.string();
   }
-  err << "shootdown: boot: instructions are not counted: " << why_not << '\n';
   return {};
 }
 
@@ -213,12 +211,13 @@ Result<std::vector<BootCase>> make_boot_cases(const BootOptions& o) {
 BootReport boot_all(const std::vector<BootCase>& cases, const BootOptions& o, std::ostream& err) {
   const std::atomic<bool>& stop = stop_on_signals();
   BootReport all;
+  std::string not_counted;
   scenario::BootMachine machine{
       .qemu = o.qemu,
       .image = o.image.empty() ? (program_directory() / "shootdown-metal.img").string() : o.image,
       .cpu = o.cpu,
       .accelerator = o.accelerator,
-      .plugin = counting_plugin(o, err),
+      .plugin = counting_plugin(o, not_counted),
       .timeout = std::chrono::seconds(number("--timeout", o.timeout, 1, 86400, default_timeout_s).value()),
       .interrupted = [&stop] { return stop.load(); },
       .on_progress = {}};
@@ -242,6 +241,8 @@ BootReport boot_all(const std::vector<BootCase>& cases, const BootOptions& o, st
     const bool same_for_all = outcome.failure == metal::RunFailure::unavailable;
     if (outcome.failure == metal::RunFailure::interrupted || same_for_all) break;
   }
+  if (!not_counted.empty() && !all.results.empty())
+    err << "shootdown: boot: instructions are not counted: " << not_counted << '\n';
   return all;
 }
 
