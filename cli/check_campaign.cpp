@@ -44,17 +44,23 @@ class Campaign {
     for (const Group& g : groups_) total += g.mutants.size();
     const auto writer = make_mutant_writer(o_.format, plan_, total, session_.out);
     bool unexplained = false, bound = false;
+    std::size_t decided = 0;
     for (const Group& g : groups_) {
       if (g.safe.empty()) continue;
       writer->begin(g.safe.front().config, g.mutants.size(), g.unsafe);
       try_all(g, [&](const MutantRow& r) {
+        if (stop_ && r.check.verdict == Verdict::bound) return;  // not looked at, or not to the end
+        ++decided;
         unexplained |= r.redundant() && r.reason.empty();
         bound |= r.check.verdict == Verdict::bound;
         writer->row(r);
       });
     }
     writer->end();
-    if (stop_) return exit_code::interrupted;
+    if (stop_) {
+      session_.err << fmt::format("shootdown: interrupted: {} of {} mutants were decided\n", decided, total);
+      return exit_code::interrupted;
+    }
     return unexplained ? exit_code::violation : bound ? exit_code::bound : exit_code::holds;
   }
 
@@ -108,6 +114,7 @@ class Campaign {
   /// One mutant, in one combination after the other until one refutes it.
   MutantRow try_one(const Group::Mutant& m) const {
     MutantRow row{.mutation = m.mutation};
+    row.check.config = m.configs.front();
     row.check.verdict = Verdict::bound;
     row.check.search.ending = explore::Ending::interrupted;
     bool undecided = false;
