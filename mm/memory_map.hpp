@@ -33,6 +33,12 @@ struct MemoryMap {
   }
 };
 
+/// The first page of a range. Ranges are made of whole pages, and compilers cannot know it.
+constexpr VirtRange first_page(const Regime& r, VirtRange range) {
+  if (!range.start.is_aligned(r.page_size())) __builtin_unreachable();
+  return {range.start, range.start + r.page_size()};
+}
+
 /// The end of the entry at `level` that holds `va`, or the end of the range if that comes first. Ranges are made of
 /// whole pages.
 constexpr VirtAddr entry_end(const Regime& r, Level level, VirtAddr va, VirtAddr end) {

@@ -47,11 +47,7 @@ void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, UnmapRule rule) {
   }
   m.write_once(slot, Descriptor{});
   // One operation removes a block whole: a page's worth of address is enough.
-  if (rule.flushes_leaf(L)) {
-    if (range.start != range.start.align_down(R.page_size()))
-      __builtin_unreachable();  // said for the compiler
-    flush_tlb_kernel_range<R>(m, {range.start, range.start + R.page_size()});
-  }
+  if (rule.flushes_leaf(L)) flush_tlb_kernel_range<R>(m, first_page(R, range));
   if (rule.free_mapped)
     free_hotplug_page_range(m, vmsa::output_address(R, L, d), R.span_shift(L) - R.page_shift, rule.flush);
 }
