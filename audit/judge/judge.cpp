@@ -201,8 +201,12 @@ void Judge::tlbi(const Event& e) {
     return entry.birth.cpu != e.cpu ||
            entry.birth.event < cpu.drained[std::max(entry.birth.depth, cpu.depth)];
   };
-  const std::size_t taken = stale_.tlbi(deed_of(e), online_, decoded, visible,
-                                        [&](const StaleEntry& x) { return group_is_valid(x); });
+  const std::size_t taken = stale_.tlbi(
+      deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_is_valid(x); },
+      [&](const StaleEntry& table, const StaleEntry& x) {
+        return tables_.leads_to(table.place.level, table.value, x.place, x.slot) &&
+               (tables_.word(x.slot) == x.value || group_has_member(x));
+      });
   if (op.target == vmsa::TlbiTarget::all)
     (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
   profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
@@ -252,12 +256,18 @@ void Judge::task(const Event& e) {
 }
 
 bool Judge::group_is_valid(const StaleEntry& entry) {
+  const auto slot = tables_.slot(entry.slot.value);
+  return slot && slot->table->placed && group_has_member(entry);
+}
+
+/// Of the contiguous group that the entry came from, wherever its table is linked by now.
+bool Judge::group_has_member(const StaleEntry& entry) {
   const vmsa::Regime& r = tables_.kernel_regime();
   const unsigned count = r.contiguous_count(entry.place.level);
   if (!entry.value.contiguous() || entry.is_table() || count == 1) return false;
   const PhysAddr first = entry.slot.align_down(count * sizeof(Descriptor));
   const auto slot = tables_.slot(first.value);
-  if (!slot || !slot->table->placed || slot->index + count > r.entries_per_table()) return false;
+  if (!slot || slot->index + count > r.entries_per_table()) return false;
   for (unsigned i = 0; i < count; ++i) {
     const Descriptor member{slot->table->words[slot->index + i]};
     if (member.is_leaf(entry.place.level) && member.contiguous()) return true;

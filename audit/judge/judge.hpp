@@ -94,6 +94,7 @@ class Judge {
   void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
   void user(const Event& e);
   bool group_is_valid(const StaleEntry& entry);
+  bool group_has_member(const StaleEntry& entry);
   bool still_mapped(const StaleEntry& entry);
   bool is_lazy_unmap(std::uint32_t stack);
   void report(const Harmed& harmed);

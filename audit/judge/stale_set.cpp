@@ -74,6 +74,7 @@ EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor
   page_head = index;
   ++context.count;
   ++live_;
+  live_tables_ += node.entry.is_table();
   return {index, node.generation};
 }
 
@@ -95,6 +96,7 @@ void StaleSet::drop(std::uint32_t index, End end) {
   unlink(by_page_, page_key(node.entry), index, nodes_, &Node::next_page);
   --context.count;
   --live_;
+  live_tables_ -= node.entry.is_table();
   node.live = false;
   ++node.generation;
   free_.push_back(index);
@@ -147,10 +149,33 @@ void StaleSet::visit_range(ByPlace& context, bool kernel, VirtRange range,
   }
 }
 
+void StaleSet::for_each_table_above(const Place& place, bool kernel,
+                                    const std::function<void(const StaleEntry&)>& fn) const {
+  if (live_tables_ == 0) return;
+  const auto context = contexts_.find(context_key(place, kernel));
+  if (context == contexts_.end()) return;
+  const vmsa::Regime& r = regime(kernel);
+  for (Level level = r.root_level(); level < place.level; level = level.next()) {
+    const auto head = context->second.first.find(place_key({level, place.va.align_down(r.span(level)), 0}));
+    for (std::uint32_t i = head == context->second.first.end() ? none : head->second; i != none;
+         i = nodes_[i].next_place)
+      if (nodes_[i].entry.is_table() && nodes_[i].entry.place.asid == place.asid) fn(nodes_[i].entry);
+  }
+}
+
 std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                           const GroupIsValid& group_valid) {
+                           const GroupIsValid& group_valid, const RefillsThrough& refills_through) {
   const CpuSet scope = op.op.broadcast ? all : CpuSet::one(deed.cpu);
   std::size_t taken = 0;
+  // Who goes on walking through a stale table entry after this operation, and why. Whoever has completed an
+  // invalidation and lacks its own ISB alone walks through the entry no more.
+  auto kept = [&](const StaleEntry& table) -> std::pair<CpuSet, Cause> {
+    const Miss miss = vmsa::tlbi_miss(regime(table.kernel), op, table.cached());
+    const CpuSet active = table.holders - table.unsynchronised;
+    if (miss != Miss::none) return {active, cause_of(miss)};
+    if (!visible(table)) return {active, Cause::tlbi_before_clear};
+    return {active - scope, Cause::scope};
+  };
   auto judge = [&](std::uint32_t i) {
     Node& node = nodes_[i];
     StaleEntry& e = node.entry;
@@ -162,8 +187,15 @@ std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, c
     if (miss != Miss::none) return keep(cause_of(miss));
     if (!visible(e)) return keep(Cause::tlbi_before_clear);
     if (group_valid(e)) return keep(Cause::contiguous);
-    const CpuSet reached = e.holders & scope;
-    if (reached.empty()) return;
+    CpuSet reached = e.holders & scope;
+    Cause why = Cause::no_tlbi;
+    for_each_table_above(e.place, e.kernel, [&](const StaleEntry& table) {
+      const auto [cpus, cause] = kept(table);
+      if ((reached & cpus).empty() || !refills_through(table, e)) return;
+      reached = reached - cpus;
+      why = cause;
+    });
+    if (reached.empty()) return why == Cause::no_tlbi ? void() : keep(why);
     e.doomed = e.doomed | reached;
     e.why_kept = (e.holders - e.doomed).empty() ? Cause::no_dsb : Cause::scope;
     e.tlbi = deed;

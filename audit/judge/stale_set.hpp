@@ -74,6 +74,9 @@ class StaleSet {
   using IsVisible = std::function<bool(const StaleEntry&)>;
   /// Is another member of the contiguous group that the entry came from still valid?
   using GroupIsValid = std::function<bool(const StaleEntry&)>;
+  /// May a walk through the first, a stale table entry, bring the second back? It does while the table that the entry
+  /// came from still says so.
+  using RefillsThrough = std::function<bool(const StaleEntry& table, const StaleEntry& entry)>;
   /// How an entry's life ends: invalidated (or taken by its last holder's ISB), or as what the tables say again.
   enum class End : std::uint8_t { invalidated, current };
   using OnDropped = std::function<void(const StaleEntry&, End)>;
@@ -90,7 +93,7 @@ class StaleSet {
 
   /// Returns how many entries the operation takes from a CPU that held them.
   std::size_t tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                   const GroupIsValid& group_valid);
+                   const GroupIsValid& group_valid, const RefillsThrough& refills_through);
   /// Completes what the issuer has outstanding. A barrier inside an exception handler does so by chance as far as
   /// the interrupted code is concerned: it counts for that once the thread is switched away (switched()), because a
   /// thread may rely on the barrier of the switch.
@@ -146,6 +149,9 @@ class StaleSet {
   std::uint64_t page_key(const StaleEntry& e) const;
   void visit_range(ByPlace& context, bool kernel, vmsa::VirtRange range,
                    const std::function<void(std::uint32_t)>& fn) const;
+  /// Calls fn for the stale table entries above a place, from the root down.
+  void for_each_table_above(const Place& place, bool kernel,
+                            const std::function<void(const StaleEntry&)>& fn) const;
   void visit_all(ByPlace& context, const std::function<void(std::uint32_t)>& fn) const;
   void for_each_output_in(PhysAddr start, std::uint64_t bytes, bool tables,
                           const std::function<void(EntryId, const StaleEntry&)>& fn) const;
@@ -160,6 +166,7 @@ class StaleSet {
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> free_;
   std::size_t live_ = 0;
+  std::size_t live_tables_ = 0;
   boost::unordered_flat_map<std::uint32_t, ByPlace> contexts_;
   Index by_page_;  ///< leaves and tables, by output address and level
   std::vector<PerCpu> cpus_{64};

@@ -165,6 +165,23 @@ std::optional<PhysAddr> Tables::translate(const Context& c, VirtAddr va) {
   return std::nullopt;
 }
 
+bool Tables::leads_to(Level level, Descriptor d, const shadow::Place& place, PhysAddr slot) {
+  for (;;) {
+    if (!d.is_table(level)) return false;
+    const Table* table = find(vmsa::output_address(kernel_, level, d).value);
+    level = level.next();
+    if (!table || table->level != level || level > place.level) return false;
+    const PhysAddr at = vmsa::slot_address(kernel_, PhysAddr(table->page), level, place.va);
+    if (level == place.level) return at == slot;
+    d = Descriptor{table->words[(at.value - table->page) / sizeof(Descriptor)]};
+  }
+}
+
+Descriptor Tables::word(PhysAddr address) {
+  const auto at = slot(address.value);
+  return at ? Descriptor{at->word()} : Descriptor{};
+}
+
 void Tables::for_each_below(Level level, Descriptor d,
                             const std::function<void(const Slot&, Descriptor)>& fn) {
   if (!d.is_table(level)) return;

@@ -81,6 +81,10 @@ class Tables {
   std::optional<Link> link_to(const Table& table);
   /// The leaf that the current tables have for an address, and where it ends.
   std::optional<PhysAddr> translate(const Context& c, VirtAddr va);
+  /// Does a walk on through this table descriptor meet `slot` on its way to the place?
+  bool leads_to(Level level, Descriptor d, const shadow::Place& place, PhysAddr slot);
+  /// The word at an address; none where no table is known.
+  Descriptor word(PhysAddr address);
   /// Calls fn(slot, descriptor) for every valid word of the tables below a table descriptor.
   void for_each_below(Level level, Descriptor d, const std::function<void(const Slot&, Descriptor)>& fn);
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Strategy: the indexed storage against the plain one. Random stores to one leaf table, TLBIs of every kind,
-// barriers and ISBs by several CPUs are given to shadow::Shadow and to StaleSet; after each step both must hold
-// the same entries for the same CPUs.
+// Strategy: the indexed storage against the plain one. Random stores to two leaf tables, which are linked and
+// unlinked, TLBIs of every kind, barriers and ISBs by several CPUs are given to shadow::Shadow and to StaleSet; after
+// each step both must hold the same entries for the same CPUs.
 #include "audit/judge/stale_set.hpp"
 
 #include <gtest/gtest.h>
 
-#include <array>
 #include <map>
 #include <random>
 
@@ -17,48 +16,98 @@ namespace {
 
 constexpr vmsa::Regime regime = vmsa::regime(12, 48);
 constexpr unsigned cpus = 3;
-constexpr unsigned pages = 6;
-constexpr PhysAddr table{0x41000000};
+constexpr unsigned tables = 2;
+constexpr unsigned pages = 3;  ///< a table
+constexpr PhysAddr above{0x41000000};
 
-/// One leaf table, and nothing else.
-class OneTable : public shadow::TableMemory {
+constexpr PhysAddr table(unsigned t) { return above + 0x1000 * (t + 1); }
+constexpr PhysAddr slot(unsigned t, unsigned i) { return table(t) + 8 * i; }
+
+/// A level 2 table and two tables of pages below it.
+class TwoTables : public shadow::TableMemory {
  public:
-  std::array<Descriptor, 512> words{};
+  std::map<PhysAddr, Descriptor> words;
   Descriptor read(PhysAddr slot) const override {
-    return slot.align_down(0x1000) == table ? words[(slot - table) / 8] : Descriptor{};
+    const auto at = words.find(slot);
+    return at == words.end() ? Descriptor{} : at->second;
   }
   void for_each_valid(PhysAddr page, unsigned,
                       const std::function<void(unsigned, Descriptor)>& fn) const override {
-    for (unsigned i = 0; page == table && i < words.size(); ++i)
-      if (words[i].valid()) fn(i, words[i]);
+    for (auto at = words.lower_bound(page); at != words.end() && at->first < page + 0x1000; ++at)
+      if (at->second.valid()) fn(static_cast<unsigned>((at->first - page) / 8), at->second);
   }
 };
 
-Place place_of(unsigned i) { return {vmsa::page_level, regime.base() + 0x1000 * i, 0}; }
+Place place_of(unsigned t) { return {vmsa::pmd_level, regime.base() + 0x200000 * t, 0}; }
+Place place_of(unsigned t, unsigned i) {
+  return {vmsa::page_level, regime.base() + 0x200000 * t + 0x1000 * i, 0};
+}
 
-using Contents = std::map<std::pair<unsigned, std::uint64_t>, std::pair<std::uint64_t, std::uint64_t>>;
+using Contents = std::map<std::pair<std::uint64_t, std::uint64_t>, std::pair<std::uint64_t, std::uint64_t>>;
 
 Contents contents(const shadow::Shadow& shadow) {
   Contents all;
   shadow.for_each([&](const shadow::Entry& e) {
-    all[{static_cast<unsigned>((e.slot - table) / 8), e.value.bits}] = {e.holders.bits,
-                                                                        e.unsynchronised.bits};
+    all[{e.slot.value, e.value.bits}] = {e.holders.bits, e.unsynchronised.bits};
   });
   return all;
 }
 
 Contents contents(const StaleSet& stale) {
   Contents all;
-  stale.for_each_at(place_of(0), true, 0x1000 * pages, [&](EntryId, const StaleEntry& e) {
-    all[{static_cast<unsigned>((e.slot - table) / 8), e.value.bits}] = {e.holders.bits,
-                                                                        e.unsynchronised.bits};
+  stale.for_each([&](const StaleEntry& e) {
+    all[{e.slot.value, e.value.bits}] = {e.holders.bits, e.unsynchronised.bits};
   });
   return all;
 }
 
+/// One machine's memory with both ways to keep what is stale in it.
+struct Both {
+  TwoTables memory;
+  shadow::Shadow shadow{regime, cpus};
+  StaleSet stale{regime, regime};
+
+  bool linked(unsigned t) const { return memory.read(slot(t)).valid(); }
+  static PhysAddr slot(unsigned t) { return above + 8 * t; }
+
+  /// A store to a slot that the current tables lead to.
+  void store(const Place& place, PhysAddr slot, Descriptor now) {
+    const Descriptor old = memory.read(slot);
+    if (old == now) return;
+    memory.words[slot] = now;
+    shadow.store_linked(memory, place, slot, old, now);
+    stale.add(place, true, slot, old, shadow.cpus(), {});
+    stale.make_current(place, true, slot, now);
+  }
+  /// Links a table or unlinks it, with all that it holds.
+  void toggle(unsigned t) {
+    const bool link = !linked(t);
+    store(place_of(t), slot(t), link ? vmsa::make_table(regime, table(t)) : Descriptor{});
+    for (unsigned i = 0; i < pages; ++i) {
+      const Descriptor d = memory.read(audit::slot(t, i));
+      if (!d.valid()) continue;
+      if (link)
+        stale.make_current(place_of(t, i), true, audit::slot(t, i), d);
+      else
+        stale.add(place_of(t, i), true, audit::slot(t, i), d, shadow.cpus(), {});
+    }
+  }
+  void tlbi(unsigned cpu, const vmsa::Tlbi& t) {
+    shadow.tlbi(memory, above, cpu, t);
+    stale.tlbi(
+        {.cpu = static_cast<std::uint8_t>(cpu)}, shadow.cpus(), t, [](const StaleEntry&) { return true; },
+        [](const StaleEntry&) { return false; },
+        [&](const StaleEntry& through, const StaleEntry& e) {
+          const bool below =
+              vmsa::output_address(regime, through.place.level, through.value) == e.slot.align_down(0x1000);
+          return below && memory.read(e.slot) == e.value;
+        });
+  }
+};
+
 vmsa::Tlbi random_tlbi(std::mt19937& random) {
   vmsa::Tlbi t{.op = vmsa::tlbi_ops[random() % vmsa::tlbi_ops.size()]};
-  t.va = regime.base() + 0x1000 * (random() % pages);
+  t.va = place_of(random() % tables, random() % pages).va;
   t.pages = t.op.range ? 2 << random() % 2 : 1;
   if (random() % 4 == 0) t.ttl = vmsa::Level{static_cast<int>(1 + random() % 3)};
   t.asid = static_cast<std::uint16_t>(random() % 3);
@@ -68,54 +117,60 @@ vmsa::Tlbi random_tlbi(std::mt19937& random) {
 TEST(StaleSet, HoldsWhatTheShadowHolds) {
   for (unsigned seed = 1; seed <= 300; ++seed) {
     std::mt19937 random(seed);
-    OneTable memory;
-    shadow::Shadow shadow(regime, cpus);
-    StaleSet stale(regime, regime);
-    for (unsigned step = 0; step < 120; ++step) {
+    Both both;
+    for (unsigned t = 0; t < tables; ++t) both.toggle(t);
+    for (unsigned step = 0; step < 150; ++step) {
       const unsigned cpu = random() % cpus;
+      const unsigned t = random() % tables;
       const unsigned i = random() % pages;
-      switch (random() % 6) {
+      switch (random() % 7) {
         case 0:
-        case 1: {
-          const Descriptor old = memory.words[i];
-          const Descriptor now = random() % 2
-                                     ? Descriptor{}
-                                     : vmsa::make_leaf(regime, vmsa::page_level,
-                                                       PhysAddr(0x50000000 + 0x1000 * (random() % 3)), {});
-          if (old == now) break;
-          memory.words[i] = now;
-          shadow.store_linked(memory, place_of(i), table + 8 * i, old, now);
-          stale.add(place_of(i), true, table + 8 * i, old, shadow.cpus(), {});
-          stale.make_current(place_of(i), true, table + 8 * i, now);
+        case 1:
+          if (!both.linked(t)) break;
+          both.store(place_of(t, i), slot(t, i),
+                     random() % 2 ? Descriptor{}
+                                  : vmsa::make_leaf(regime, vmsa::page_level,
+                                                    PhysAddr(0x50000000 + 0x1000 * (random() % 3)), {}));
           break;
-        }
         case 2:
-        case 3: {
-          const vmsa::Tlbi t = random_tlbi(random);
-          shadow.tlbi(memory, table, cpu, t);
-          stale.tlbi(
-              {.cpu = static_cast<std::uint8_t>(cpu)}, shadow.cpus(), t,
-              [](const StaleEntry&) { return true; }, [](const StaleEntry&) { return false; });
-          break;
-        }
+        case 3: both.tlbi(cpu, random_tlbi(random)); break;
         case 4: {
           const auto kind = static_cast<machine::Dsb>(random() % 4);
-          shadow.dsb(cpu, kind);
-          stale.dsb({.cpu = static_cast<std::uint8_t>(cpu)}, kind);
+          both.shadow.dsb(cpu, kind);
+          both.stale.dsb({.cpu = static_cast<std::uint8_t>(cpu)}, kind);
           break;
         }
-        default: shadow.isb(cpu); stale.isb(cpu);
+        case 5:
+          if (random() % 3 == 0) both.toggle(t);
+          break;
+        default: both.shadow.isb(cpu); both.stale.isb(cpu);
       }
-      ASSERT_EQ(contents(shadow), contents(stale)) << "seed " << seed << ", step " << step;
-      ASSERT_EQ(shadow.size(), stale.size());
+      ASSERT_EQ(contents(both.shadow), contents(both.stale)) << "seed " << seed << ", step " << step;
+      ASSERT_EQ(both.shadow.size(), both.stale.size());
     }
   }
+}
+
+/// A leaf-only flush of an unlinked table's pages leaves the way back open.
+TEST(StaleSet, ALeafComesBackThroughAStaleTable) {
+  Both both;
+  both.toggle(0);
+  both.store(place_of(0, 0), slot(0, 0), vmsa::make_leaf(regime, vmsa::page_level, PhysAddr(0x50000000), {}));
+  both.toggle(0);
+  both.tlbi(0, {.op = vmsa::vaale1is, .va = place_of(0, 0).va});
+  both.stale.dsb({.cpu = 0}, machine::Dsb::ish);
+  both.stale.isb(0);
+  EXPECT_EQ(both.stale.size(), 2u);
+  both.tlbi(0, {.op = vmsa::vaae1is, .va = place_of(0, 0).va});
+  both.stale.dsb({.cpu = 0}, machine::Dsb::ish);
+  both.stale.isb(0);
+  EXPECT_EQ(both.stale.size(), 0u);
 }
 
 TEST(StaleSet, FindsWhatLeadsIntoAPage) {
   StaleSet stale(regime, regime);
   const auto value = vmsa::make_leaf(regime, vmsa::pmd_level, PhysAddr(0x50000000), {});
-  stale.add({vmsa::pmd_level, regime.base(), 0}, true, table, value, CpuSet::first(cpus), {});
+  stale.add({vmsa::pmd_level, regime.base(), 0}, true, above, value, CpuSet::first(cpus), {});
   unsigned found = 0;
   stale.for_each_leaf_into(PhysAddr(0x50003000), 0x1000, [&](EntryId, const StaleEntry&) { ++found; });
   EXPECT_EQ(found, 1u) << "a block covers each of its pages";
