@@ -129,7 +129,7 @@ class Bill {
   Bill(const RemovalCase& c, report::Counts& counts) : c_(c), counts_(counts) {}
 
   void operations(TlbiOp op, std::uint64_t n) { counts_.tlbi[vmsa::tlbi_index(op)] += n; }
-  /// What covers a range: operations over it, or one that flushes everything (FACTS 0.6).
+  /// What covers a range: operations over it, or one that flushes everything.
   bool is_everything(VirtRange v) const {
     const std::uint64_t pages = v.size() / c_.regime.page_size();
     return c_.range_tlbi ? pages > (1u << 21) : pages >= c_.regime.entries_per_table();

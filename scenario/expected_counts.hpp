@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a hot-remove must cost, derived with pencil and paper from (start, size, regime, mapping, strategy,
-// features, neighbours): FACTS of the posts, no walk over tables. It must never call mm/: it is what the
+// features, neighbours): no walk over tables. It must never call mm/: it is what the
 // counts of the procedures are held against.
 #pragma once
 
@@ -44,7 +44,7 @@ struct ExpectedCounts {
 /// Unknown names are a bug of the caller (assert).
 ExpectedCounts expected_counts(const RemovalCase& removal);
 
-/// Operations that cover `pages` pages from `va` (FACTS 0.7): the non-zero base-32 digits of floor(pages / 2),
+/// Operations that cover `pages` pages from `va`: the non-zero base-32 digits of floor(pages / 2),
 /// one more for an odd page, and under LPA2 single pages up to the first 64 KiB boundary.
 struct RangeOperations {
   std::uint64_t single = 0;
