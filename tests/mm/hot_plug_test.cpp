@@ -125,7 +125,7 @@ TEST(HotPlug, ANeighbourKeepsItsTables) {
   }
 }
 
-// ---- tables that are kept: FACTS 1.6 --------------------------------------------------------------------------
+// ---- tables that are kept -------------------------------------------------------------------------------------
 
 /// Tables over the range's vmemmap whose span is not wholly inside the region: those that floor and ceiling keep.
 unsigned straddling(const Regime& r, const MemoryMap& map, PhysRange range, std::size_t vmemmap_levels) {

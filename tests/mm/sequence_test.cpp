@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The order of TLB maintenance, strategy by strategy: FACTS 2.1 and 2.1b, letter by letter.
+// The order of TLB maintenance, strategy by strategy, operation by operation.
 // c clear; s DSB ISHST; l r t T A TLBI (page or range, leaves or tables too, all); D DSB ISH; I ISB; d put on the
 // list; f F free vmemmap or a table; m memblock; X release of the range.
 #include <gtest/gtest.h>

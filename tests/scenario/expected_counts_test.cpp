@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Strategy: the prediction against the published table (FACTS 2.2), the range vectors (FACTS 0.7), and against the
+// Strategy: the prediction against the published table, the range vectors, and against the
 // procedures themselves, run to the end on a machine that only counts, over every regime and strategy.
 #include "scenario/expected_counts.hpp"
 
@@ -44,7 +44,7 @@ struct Published {
   unsigned page_shift;
   std::uint64_t leaves, tables, next_level_gib, vmemmap_leaves, range_limit_gib;
 };
-// FACTS 2.2, a GiB each; `next_level_gib` is what one table of the next level serves.
+// Counts of the design, a GiB each; `next_level_gib` is what one table of the next level serves.
 constexpr Published published[] = {
     {12, 262144, 512, 1, 8, 8}, {14, 65536, 32, 64, 256, 32}, {16, 16384, 2, 4096, 16, 128}};
 

@@ -115,7 +115,7 @@ TEST(TimedCounts, SizesAroundTheRangeThreshold) {
       expect_counts(spec_of(vmsa::regime(12, 48), strategy, memory));
 }
 
-/// FACTS 2.2, the column of 480 GiB, for the granules where it is quick.
+/// The counts of 480 GiB, for the granules where it is quick.
 TEST(TimedCounts, ThePostsOwnSize) {
   for (unsigned page_shift : {14u, 16u}) {
     const bool is_16k = page_shift == 14;
