@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Tests by folder. tests/<dir>/**/*_test.cpp make one GoogleTest executable and the CTest test <dir>;
-# *_long_test.cpp make <dir>_long, label `long`; tests/<dir>/*_test.sh are a test each and are told by the
-# environment where things are; *_tool.cpp are programs to be built by name. tests/fuzz/*_fuzz.cpp are fuzzers, built
-# with SHOOTDOWN_FUZZ only, see below.
+# *_long_test.cpp make <dir>_long, label `long`, with SHOOTDOWN_LONG_TESTS only; tests/<dir>/*_test.sh are a test each
+# and are told by the environment where things are; *_tool.cpp are programs to be built by name.
+# tests/fuzz/*_fuzz.cpp are fuzzers, built with SHOOTDOWN_FUZZ only, see below.
 get_property(all_libraries GLOBAL PROPERTY SHOOTDOWN_LIBRARIES)
 
 set(shell_environment "SHOOTDOWN=${PROJECT_BINARY_DIR}/shootdown" "SHOOTDOWN_BUILD=${PROJECT_BINARY_DIR}"
@@ -54,7 +54,7 @@ if(SHOOTDOWN_TESTS)
     if(sources)
       shootdown_gtest(${dir} unit ${sources} ${helpers})
     endif()
-    if(long_sources)
+    if(long_sources AND SHOOTDOWN_LONG_TESTS)
       shootdown_gtest(${dir}_long long ${long_sources} ${helpers})
     endif()
     foreach(tool IN LISTS tools)
