@@ -122,7 +122,7 @@ if(SHOOTDOWN_FUZZ)
     if(NOT IS_DIRECTORY "${seeds}")
       set(seeds)
     endif()
-    add_test(NAME ${SHOOTDOWN_TEST_PREFIX}${name} COMMAND ${name} -seed=1 -runs=50000 -max_total_time=30 -timeout=10 -rss_limit_mb=2048
+    add_test(NAME ${SHOOTDOWN_TEST_PREFIX}${name} COMMAND ${name} -seed=1 -runs=50000 -max_total_time=30 -timeout=60 -rss_limit_mb=2048
                                   -print_final_stats=0 -artifact_prefix=${PROJECT_BINARY_DIR}/fuzz/ ${grown} ${seeds})
     set_tests_properties(${SHOOTDOWN_TEST_PREFIX}${name} PROPERTIES LABELS fuzz TIMEOUT 120)
   endforeach()

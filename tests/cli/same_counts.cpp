@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "tests/cli/same_counts.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -70,6 +71,12 @@ std::vector<std::string> differences(const json& boot, const json& time) {
   return all;
 }
 
+/// What may differ: `time` executes no instructions, and `boot` counts them where QEMU takes the plugin.
+static std::vector<std::string> instructions_alone(const json& boot) {
+  const bool counted = !boot.at("counts").at("instructions").is_null();
+  return {fmt::format("instructions: unknown to {}", counted ? "time" : "both")};
+}
+
 void expect_same_counts(const SameRemoval& removal) {
   const std::vector<json> boot = results("boot", removal, removal.boot_only);
   std::vector<std::string> own{"--samples", "0"};
@@ -80,7 +87,7 @@ void expect_same_counts(const SameRemoval& removal) {
   for (std::size_t i = 0; i < boot.size(); ++i) {
     expect_same_question(boot[i], time[i]);
     EXPECT_EQ(differences(boot[i].at("counts"), time[i].at("counts")),
-              std::vector<std::string>{"instructions: unknown to both"})
+              instructions_alone(boot[i]))
         << boot[i].dump() << '\n'
         << time[i].dump();
   }
