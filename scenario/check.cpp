@@ -91,8 +91,10 @@ CheckResult check(const HotRemoveConfig& config, const SearchOptions& options) {
 tl::expected<CheckResult, std::string> replay(std::string_view text) {
   auto token = parse_token(text);
   if (!token) return tl::unexpected(token.error());
-  System system(set_up(token->config));
-  CheckResult result{.config = token->config, .verdict = Verdict::unsafe};
+  const auto config = configuration(*token);
+  if (!config) return tl::unexpected(config.error());
+  System system(set_up(*config));
+  CheckResult result{.config = *config, .verdict = Verdict::unsafe};
   result.search.ending = Ending::violation;
   result.search.path = token->path;
   result.counterexample = explain_path(system, token->path, false);

@@ -43,7 +43,4 @@ CheckResult check(const HotRemoveConfig& config, const explore::SearchOptions& o
 /// or made for something that does not exist.
 tl::expected<CheckResult, std::string> replay(std::string_view token);
 
-/// The configuration and path of a token, and back.
-std::string make_token(const HotRemoveConfig& config, const std::vector<explore::Choice>& path);
-
 }  // namespace shootdown::scenario

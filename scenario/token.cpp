@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "explore/build_id.hpp"
+#include "machine/model/hash.hpp"
 #include "scenario/campaign.hpp"
 #include "scenario/token.hpp"
 
@@ -86,13 +87,10 @@ machine::Features features_of(unsigned bits) {
           .repeat_tlbi = (bits & 8) != 0,
           .bbm = static_cast<vmsa::BbmLevel>(bits >> 4 & 3)};
 }
-/// Mutants are named by their position in the campaign, counted from 1; 0 is none.
-unsigned mutant_index(const HotRemoveConfig& c) {
-  if (!c.mutation) return 0;
-  const auto all = mutants(c);
-  for (unsigned i = 0; i < all.size(); ++i)
-    if (all[i].describe() == c.mutation->describe()) return i + 1;
-  return 0;
+/// A mutant's name as a number: 0 is none. Its position in the campaign would have to be looked up by running the
+/// procedure, which at full geometry takes seconds.
+std::uint32_t mutant_key(const model::Mutation& m) {
+  return static_cast<std::uint32_t>(model::hash_text(m.describe())) | 1;
 }
 
 /// Every choice of a configuration as a small number, in a fixed order, with its largest value.
@@ -100,7 +98,7 @@ struct Field {
   unsigned value;
   unsigned limit;
 };
-std::vector<Field> fields(const HotRemoveConfig& c) {
+std::vector<Field> fields(const HotRemoveConfig& c, std::uint32_t mutant) {
   return {
       {static_cast<unsigned>(c.experiment), 1},
       {strategy_index(c.strategy), mm::strategies.size() - 1},
@@ -114,7 +112,7 @@ std::vector<Field> fields(const HotRemoveConfig& c) {
       {static_cast<unsigned>(c.table_rule), 2},
       {feature_bits(c.features), 63},
       {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.join_private_steps ? 4u : 0u), 7},
-      {mutant_index(c), 9999}};
+      {mutant, 0xffff'ffff}};
 }
 HotRemoveConfig config_of(const std::vector<unsigned>& v) {
   HotRemoveConfig c;
@@ -141,10 +139,14 @@ tl::unexpected<std::string> malformed(std::string_view what) {
 
 }  // namespace
 
-std::string make_token(const HotRemoveConfig& config, const std::vector<explore::Choice>& path) {
+std::string text_of(const Token& token) {
   std::string text = fmt::format("{}.{}", magic, build_fingerprint());
-  for (const Field& f : fields(config)) text += fmt::format(".{}", f.value);
-  return text + "." + encode_path(path);
+  for (const Field& f : fields(token.config, token.mutant)) text += fmt::format(".{}", f.value);
+  return text + "." + encode_path(token.path);
+}
+
+std::string make_token(const HotRemoveConfig& config, const std::vector<explore::Choice>& path) {
+  return text_of({config, config.mutation ? mutant_key(*config.mutation) : 0, path});
 }
 
 tl::expected<Token, std::string> parse_token(std::string_view text) {
@@ -159,21 +161,27 @@ tl::expected<Token, std::string> parse_token(std::string_view text) {
                     "the check again here",
                     build, build_fingerprint()));
   std::vector<unsigned> values;
-  for (const Field& f : fields(HotRemoveConfig{})) {
+  for (const Field& f : fields(HotRemoveConfig{}, 0)) {
     unsigned value = 0;
     if (!number(take_field(text), f.limit, value))
       return malformed("a field of the configuration is out of range");
     values.push_back(value);
   }
-  Token token{config_of(values), {}};
+  Token token{config_of(values), values.back(), {}};
   if (auto why = refuse(token.config)) return malformed(*why);
   if (!decode_path(text, token.path)) return malformed("its path is cut or damaged");
-  if (const unsigned mutant = values.back(); mutant > 0) {
-    const auto all = mutants(token.config);
-    if (mutant > all.size()) return malformed("there is no such mutant");
-    token.config.mutation = all[mutant - 1];
-  }
   return token;
+}
+
+tl::expected<HotRemoveConfig, std::string> configuration(const Token& token) {
+  HotRemoveConfig config = token.config;
+  if (token.mutant == 0) return config;
+  for (const model::Mutation& m : mutants(config)) {
+    if (mutant_key(m) != token.mutant) continue;
+    config.mutation = m;
+    return config;
+  }
+  return malformed("there is no such mutant");
 }
 
 }  // namespace shootdown::scenario

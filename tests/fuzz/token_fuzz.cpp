@@ -21,9 +21,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return 0;
   }
   if (scenario::refuse(token->config)) std::abort();
-  const auto again = scenario::parse_token(scenario::make_token(token->config, token->path));
-  if (!again || again->path != token->path) std::abort();
-  if (scenario::make_token(again->config, again->path) != scenario::make_token(token->config, token->path))
-    std::abort();
+  const auto again = scenario::parse_token(scenario::text_of(*token));
+  if (!again || again->path != token->path || again->mutant != token->mutant) std::abort();
+  if (scenario::text_of(*again) != scenario::text_of(*token)) std::abort();
   return 0;
 }
