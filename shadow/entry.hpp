@@ -57,25 +57,30 @@ struct Doom {
   friend constexpr auto operator<=>(const Doom&, const Doom&) = default;
 };
 
-/// A value of a slot that is stale: held by some CPU, and not derivable from the current tables.
-struct Entry {
+/// A value of a slot, as a TLB or walk cache may keep it.
+struct Held {
   Place place;
   PhysAddr slot;
   Descriptor value;
+
+  friend auto operator<=>(const Held&, const Held&) = default;
+
+  constexpr bool is_table() const { return value.is_table(place.level); }
+  constexpr VirtRange range(const Regime& r) const { return {place.va, place.va + r.span(place.level)}; }
+  constexpr vmsa::CachedEntry cached() const {
+    return {place.level, place.va, is_table(), !value.not_global(), place.asid};
+  }
+};
+
+/// One that is stale: held by some CPU, and not derivable from the current tables.
+struct Entry : Held {
   CpuSet holders;
   CpuSet unsynchronised;    ///< holders that have completed the invalidation but not yet their own ISB
   std::vector<Doom> dooms;  ///< sorted
 
   friend auto operator<=>(const Entry&, const Entry&) = default;
 
-  bool is_table() const { return value.is_table(place.level); }
-  bool same_value(const Entry& other) const {
-    return place == other.place && slot == other.slot && value == other.value;
-  }
-  VirtRange range(const Regime& r) const { return {place.va, place.va + r.span(place.level)}; }
-  vmsa::CachedEntry cached() const {
-    return {place.level, place.va, is_table(), !value.not_global(), place.asid};
-  }
+  bool same_value(const Held& other) const { return static_cast<const Held&>(*this) == other; }
 };
 
 /// A leaf as the hardware of this regime takes it: a block at a level that has none is reserved and faults.

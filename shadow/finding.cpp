@@ -179,7 +179,7 @@ class ExposureJudge {
       const std::uint64_t distance = (i - own) * r_.span(p.level);
       const bool apart =
           vmsa::output_address(r_, p.level, member) != vmsa::output_address(r_, p.level, d) + distance;
-      const Entry e{{p.level, p.va + distance, p.asid}, slot, member, shadow_.cpus(), {}, {}};
+      const Entry e{{{p.level, p.va + distance, p.asid}, slot, member}, shadow_.cpus(), {}, {}};
       if (apart) report(e, p.va, vmsa::Conflict::output_address, d);
       if (d.contiguous() != member.contiguous() && !size_may_change())
         report(e, p.va, vmsa::Conflict::block_size, d);

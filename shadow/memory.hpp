@@ -32,8 +32,10 @@ inline TableAt table_of(const Regime& r, const Place& place, Descriptor d) {
 }
 
 /// The page of the table at `level` that a walk for `va` meets below `table`; nothing when it ends before.
-inline std::optional<PhysAddr> table_on_walk(const Regime& r, const TableMemory& memory, TableAt table,
-                                             VirtAddr va, Level level) {
+/// `memory.read(slot)` is the word as walkers see it.
+template <typename Memory>
+std::optional<PhysAddr> table_on_walk(const Regime& r, const Memory& memory, TableAt table, VirtAddr va,
+                                      Level level) {
   for (; table.level < level; table.level = table.level.next()) {
     const Descriptor d = memory.read(vmsa::slot_address(r, table.page, table.level, va));
     if (!d.is_table(table.level)) return std::nullopt;

@@ -19,25 +19,8 @@ struct StartsBefore {
   bool operator()(const Entry& e, VirtAddr va) const { return e.place.va < va; }
 };
 
-Outcome outcome_of(vmsa::Miss miss) {
-  switch (miss) {
-    case vmsa::Miss::none: return Outcome::doomed;
-    case vmsa::Miss::address: return Outcome::address;
-    case vmsa::Miss::last_level: return Outcome::last_level;
-    case vmsa::Miss::asid: return Outcome::asid;
-    case vmsa::Miss::level_hint: return Outcome::level_hint;
-    case vmsa::Miss::granule: return Outcome::granule;
-    case vmsa::Miss::unpredictable: return Outcome::level_hint;
-  }
-  return Outcome::address;
-}
-
 /// The kernel half: addresses whose top bit is set (TTBR1).
 bool is_kernel(VirtAddr va) { return va.value >> 63 != 0; }
-
-bool completes(machine::Dsb kind, const Doom& d) {
-  return kind == machine::Dsb::ish || (kind == machine::Dsb::nsh && !d.broadcast);
-}
 
 }  // namespace
 
@@ -52,7 +35,7 @@ std::size_t Shadow::size() const {
 }
 
 Entry* Shadow::find(const Place& place, PhysAddr slot, Descriptor value) {
-  const Entry probe{place, slot, value, {}, {}, {}};
+  const Entry probe{{place, slot, value}, {}, {}, {}};
   Entries& entries = at(place.level);
   auto it = std::lower_bound(entries.begin(), entries.end(), probe, ByKey{});
   return it != entries.end() && it->same_value(probe) ? &*it : nullptr;
@@ -83,7 +66,7 @@ void Shadow::make_stale(const Place& place, PhysAddr slot, Descriptor value, Cpu
     std::erase_if(e->dooms, [](const Doom& d) { return d.cpus.empty(); });
     return;
   }
-  insert({place, slot, value, holders, {}, {}});
+  insert({{place, slot, value}, holders, {}, {}});
 }
 
 void Shadow::make_current(const Place& place, PhysAddr slot, Descriptor value) {
@@ -113,11 +96,11 @@ void Shadow::store_unlinked(const TableMemory& memory, PhysAddr slot, Descriptor
     if (t.page != page) return;
     const std::uint64_t index = (slot - page) / sizeof(Descriptor);
     const Place place{t.level, t.va + index * regime_.span(t.level), through.place.asid};
-    born.push_back({place, slot, now, holders, {}, {}});
+    born.push_back({{place, slot, now}, holders, {}, {}});
     if (now.is_table(t.level))
       for_each_below(regime_, memory, table_of(regime_, place, now), place.asid,
                      [&](const Place& p, PhysAddr s, Descriptor d) {
-                       born.push_back({p, s, d, holders, {}, {}});
+                       born.push_back({{p, s, d}, holders, {}, {}});
                      });
   });
   for (const Entry& e : born) make_stale(e.place, e.slot, e.value, e.holders);
@@ -139,36 +122,13 @@ void Shadow::for_each_in(VirtRange range, const std::function<void(const Entry&)
   const_cast<Shadow*>(this)->visit(range, [&](const Entry& e) { fn(e); });
 }
 
-// Whether a valid member of its contiguous group lets a CPU form this very entry again: one that maps the group
-// to where the entry does, and allows no less.
-bool Shadow::group_refills(const TableMemory& memory, const Entry& e) const {
-  const Level level = e.place.level;
-  const unsigned count = regime_.contiguous_count(level);
-  if (e.is_table() || count == 1 || !e.value.contiguous()) return false;
-  const PhysAddr first = e.slot.align_down(count * sizeof(Descriptor));
-  const std::uint64_t own = (e.slot - first) / sizeof(Descriptor);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const Descriptor member = memory.read(first + i * sizeof(Descriptor));
-    if (!is_leaf(regime_, level, member) || !member.contiguous()) continue;
-    const std::uint64_t distance = (i - own) * regime_.span(level);  // below the entry it wraps
-    const bool same_place = vmsa::output_address(regime_, level, member) ==
-                            vmsa::output_address(regime_, level, e.value) + distance;
-    if (same_place && (vmsa::is_writable(member) || !vmsa::is_writable(e.value))) return true;
-  }
-  return false;
-}
-
-Outcome Shadow::judge(const Entry& e, const vmsa::Tlbi& op) const {
-  return outcome_of(vmsa::tlbi_miss(regime_, op, e.cached()));
-}
-
 // Whoever has completed an invalidation and lacks its own ISB alone walks through the entry no more.
 std::vector<Shadow::Kept> Shadow::kept_tables(unsigned cpu, const vmsa::Tlbi& op) const {
   const CpuSet scope = op.op.broadcast ? cpus_ : CpuSet::one(cpu);
   std::vector<Kept> kept;
   for_each([&](const Entry& e) {
     if (!e.is_table()) return;
-    const Outcome outcome = judge(e, op);
+    const Outcome outcome = outcome_of(regime_, op, e);
     const CpuSet active = e.holders - e.unsynchronised;
     const CpuSet stays = outcome == Outcome::doomed ? active - scope : active;
     if (!stays.empty()) kept.push_back({e.place, e.value, stays, outcome});
@@ -197,10 +157,10 @@ void Shadow::tlbi(const TableMemory& memory, PhysAddr root, unsigned cpu, const 
            e.slot.align_down(regime_.page_size());
   };
   auto act = [&](Entry& e) {
-    Outcome outcome = judge(e, op);
+    Outcome outcome = outcome_of(regime_, op, e);
     CpuSet reached = e.holders & scope;
     if (outcome == Outcome::doomed && !reached.empty()) {
-      const bool group = group_refills(memory, e);
+      const bool group = group_refills(regime_, memory, e);
       const bool in_place = memory.read(e.slot) == e.value;
       if (group && is_on_walk({root, regime_.root_level(), regime_.base()}, e)) {
         outcome = Outcome::contiguous;
@@ -240,12 +200,12 @@ void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
   for (Entries& entries : levels_) {
     for (Entry& e : entries) {
       for (const Doom& d : e.dooms) {
-        if (d.issuer != cpu || !completes(kind, d)) continue;
+        if (d.issuer != cpu || !completes(kind, d.broadcast)) continue;
         const CpuSet issuer = is_kernel(e.place.va) ? d.cpus & self : CpuSet{};
         e.unsynchronised = e.unsynchronised | issuer;
         e.holders = e.holders - (d.cpus - issuer);
       }
-      std::erase_if(e.dooms, [&](const Doom& d) { return d.issuer == cpu && completes(kind, d); });
+      std::erase_if(e.dooms, [&](const Doom& d) { return d.issuer == cpu && completes(kind, d.broadcast); });
       // What one CPU has dropped, another's outstanding operation need not drop again.
       for (Doom& d : e.dooms) d.cpus = d.cpus & e.holders;
       std::erase_if(e.dooms, [](const Doom& d) { return d.cpus.empty(); });

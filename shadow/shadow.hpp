@@ -9,22 +9,10 @@
 #include <optional>
 #include <vector>
 
-#include "machine/machine.hpp"
 #include "shadow/memory.hpp"
+#include "shadow/rules.hpp"
 
 namespace shootdown::shadow {
-
-/// Why an operation left an entry where it is, or that it did not.
-enum class Outcome : std::uint8_t {
-  doomed,      ///< gone once the issuer's DSB completes
-  address,     ///< another address
-  last_level,  ///< leaf-only, and this is a table, or is refilled through a table that stays
-  asid,
-  level_hint,
-  granule,
-  contiguous,  ///< a member of its group is still valid and may refill it (R_LQLSD, I_JQPNP)
-  scope,       ///< doomed for the issuer only: others hold it too
-};
 
 class Shadow {
  public:
@@ -48,8 +36,7 @@ class Shadow {
   void tlbi(const TableMemory& memory, PhysAddr root, unsigned cpu, const vmsa::Tlbi& op,
             const Report& report = {});
 
-  /// A DSB completes this CPU's operations of its domain: NSH the local ones, ISH all. The store-only kinds
-  /// complete none (R_LXHLD, R_PSMWS). For kernel entries the issuer itself still needs a context
+  /// A DSB completes this CPU's operations of its domain (`completes`). For kernel entries the issuer itself still needs a context
   /// synchronisation (R_BLDZX); user entries count as gone, as Linux frees their pages without one.
   void dsb(unsigned cpu, machine::Dsb kind);
 
@@ -98,8 +85,6 @@ class Shadow {
     Outcome outcome;
   };
   std::vector<Kept> kept_tables(unsigned cpu, const vmsa::Tlbi& op) const;
-  Outcome judge(const Entry& e, const vmsa::Tlbi& op) const;
-  bool group_refills(const TableMemory& memory, const Entry& e) const;
   void doom(Entry& e, unsigned cpu, const vmsa::Tlbi& op, CpuSet cpus);
   template <typename Fn>
   void visit(VirtRange range, Fn&& fn);

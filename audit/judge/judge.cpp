@@ -8,6 +8,7 @@
 #include "audit/guest/protocol.hpp"
 #include "audit/regime.hpp"
 #include "audit/trace/codec.hpp"
+#include "shadow/memory.hpp"
 #include "vmsa/break_before_make.hpp"
 
 namespace shootdown::audit {
@@ -202,11 +203,8 @@ void Judge::tlbi(const Event& e) {
            entry.birth.event < cpu.drained[std::max(entry.birth.depth, cpu.depth)];
   };
   const std::size_t taken = stale_.tlbi(
-      deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_is_valid(x); },
-      [&](const StaleEntry& table, const StaleEntry& x) {
-        return tables_.leads_to(table.place.level, table.value, x.place, x.slot) &&
-               (tables_.word(x.slot) == x.value || group_has_member(x));
-      });
+      deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_refills(x); },
+      [&](const StaleEntry& table, const StaleEntry& x) { return refills_through(table, x); });
   if (op.target == vmsa::TlbiTarget::all)
     (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
   profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
@@ -255,24 +253,17 @@ void Judge::task(const Event& e) {
   }
 }
 
-bool Judge::group_is_valid(const StaleEntry& entry) {
+bool Judge::group_refills(const StaleEntry& entry) {
   const auto slot = tables_.slot(entry.slot.value);
-  return slot && slot->table->placed && group_has_member(entry);
+  return slot && slot->table->placed && shadow::group_refills(tables_.kernel_regime(), tables_, entry);
 }
 
-/// Of the contiguous group that the entry came from, wherever its table is linked by now.
-bool Judge::group_has_member(const StaleEntry& entry) {
+bool Judge::refills_through(const StaleEntry& table, const StaleEntry& entry) {
   const vmsa::Regime& r = tables_.kernel_regime();
-  const unsigned count = r.contiguous_count(entry.place.level);
-  if (!entry.value.contiguous() || entry.is_table() || count == 1) return false;
-  const PhysAddr first = entry.slot.align_down(count * sizeof(Descriptor));
-  const auto slot = tables_.slot(first.value);
-  if (!slot || slot->index + count > r.entries_per_table()) return false;
-  for (unsigned i = 0; i < count; ++i) {
-    const Descriptor member{slot->table->words[slot->index + i]};
-    if (member.is_leaf(entry.place.level) && member.contiguous()) return true;
-  }
-  return false;
+  const auto page = shadow::table_on_walk(r, tables_, shadow::table_of(r, table.place, table.value),
+                                          entry.place.va, entry.place.level);
+  return page && vmsa::slot_address(r, *page, entry.place.level, entry.place.va) == entry.slot &&
+         (tables_.read(entry.slot) == entry.value || shadow::group_refills(r, tables_, entry));
 }
 
 }  // namespace shootdown::audit

@@ -93,8 +93,8 @@ class Judge {
   void released_while_linked(const Event& e, const Table& table);
   void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
   void user(const Event& e);
-  bool group_is_valid(const StaleEntry& entry);
-  bool group_has_member(const StaleEntry& entry);
+  bool group_refills(const StaleEntry& entry);
+  bool refills_through(const StaleEntry& table, const StaleEntry& entry);
   bool still_mapped(const StaleEntry& entry);
   bool is_lazy_unmap(std::uint32_t stack);
   void report(const Harmed& harmed);

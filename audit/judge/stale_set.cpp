@@ -7,24 +7,10 @@ namespace shootdown::audit {
 namespace {
 
 using shadow::Cause;
+using shadow::Outcome;
 using vmsa::Level;
-using vmsa::Miss;
 using vmsa::VirtAddr;
 using vmsa::VirtRange;
-
-Cause cause_of(Miss miss) {
-  switch (miss) {
-    case Miss::last_level: return Cause::last_level;
-    case Miss::asid: return Cause::asid;
-    case Miss::none:
-    case Miss::address: return Cause::no_tlbi;
-    default: return Cause::coverage;
-  }
-}
-
-bool completes(machine::Dsb kind, bool broadcast) {
-  return kind == machine::Dsb::ish || (kind == machine::Dsb::nsh && !broadcast);
-}
 
 /// Tables and leaves of one page never mix: bit 1 tells them apart, the level is in bits [5:2].
 std::uint64_t output_key(PhysAddr output, Level level, bool table) {
@@ -65,7 +51,7 @@ EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor
     free_.pop_back();
   }
   Node& node = nodes_[index];
-  node.entry = {place, slot, value, kernel, holders, {}, {}, Cause::no_tlbi, birth, {}, {}};
+  node.entry = {{place, slot, value}, kernel, holders, {}, {}, Cause::no_tlbi, birth, {}, {}};
   node.live = true;
   node.next_place = head->second;
   head->second = index;
@@ -164,29 +150,29 @@ void StaleSet::for_each_table_above(const Place& place, bool kernel,
 }
 
 std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                           const GroupIsValid& group_valid, const RefillsThrough& refills_through) {
+                           const GroupRefills& group_refills, const RefillsThrough& refills_through) {
   const CpuSet scope = op.op.broadcast ? all : CpuSet::one(deed.cpu);
   std::size_t taken = 0;
   // Who goes on walking through a stale table entry after this operation, and why. Whoever has completed an
   // invalidation and lacks its own ISB alone walks through the entry no more.
   auto kept = [&](const StaleEntry& table) -> std::pair<CpuSet, Cause> {
-    const Miss miss = vmsa::tlbi_miss(regime(table.kernel), op, table.cached());
+    const Outcome outcome = shadow::outcome_of(regime(table.kernel), op, table);
     const CpuSet active = table.holders - table.unsynchronised;
-    if (miss != Miss::none) return {active, cause_of(miss)};
+    if (outcome != Outcome::doomed) return {active, shadow::cause_of(outcome)};
     if (!visible(table)) return {active, Cause::tlbi_before_clear};
     return {active - scope, Cause::scope};
   };
   auto judge = [&](std::uint32_t i) {
     Node& node = nodes_[i];
     StaleEntry& e = node.entry;
-    const Miss miss = vmsa::tlbi_miss(regime(e.kernel), op, e.cached());
-    if (miss == Miss::address) return;
+    const Outcome outcome = shadow::outcome_of(regime(e.kernel), op, e);
+    if (outcome == Outcome::address) return;
     auto keep = [&](Cause why) {
       if (e.doomed.empty()) e.why_kept = why, e.tlbi = deed;
     };
-    if (miss != Miss::none) return keep(cause_of(miss));
+    if (outcome != Outcome::doomed) return keep(shadow::cause_of(outcome));
     if (!visible(e)) return keep(Cause::tlbi_before_clear);
-    if (group_valid(e)) return keep(Cause::contiguous);
+    if (group_refills(e)) return keep(Cause::contiguous);
     CpuSet reached = e.holders & scope;
     Cause why = Cause::no_tlbi;
     for_each_table_above(e.place, e.kernel, [&](const StaleEntry& table) {
@@ -223,7 +209,7 @@ void StaleSet::dsb(const Deed& deed, machine::Dsb kind) {
   PerCpu& c = cpus_[deed.cpu];
   if (c.doomed.empty() || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
   std::erase_if(c.doomed, [&](Doomed& d) {
-    if (!completes(kind, d.broadcast)) return false;
+    if (!shadow::completes(kind, d.broadcast)) return false;
     if (d.tlbi.depth < deed.depth) {
       d.inner = deed;
       return false;

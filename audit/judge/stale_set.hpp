@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What each CPU may still hold although the tables no longer say it, for a whole kernel: the obligations are
-// those of shadow/ (Entry, cacheable, vmsa::tlbi_miss, who a DSB and an ISB serve), the storage is indexed by
+// those of shadow/ (entry.hpp, rules.hpp), the storage is indexed by
 // context, address and page, so that hundreds of thousands of entries and millions of operations cost little.
 // tests/audit holds it against shadow::Shadow, operation by operation.
 #pragma once
@@ -10,9 +10,7 @@
 #include <functional>
 #include <vector>
 
-#include "machine/machine.hpp"
-#include "shadow/entry.hpp"
-#include "shadow/harm.hpp"
+#include "shadow/rules.hpp"
 
 namespace shootdown::audit {
 
@@ -40,10 +38,7 @@ struct Deed {
   std::uint8_t depth = 0;  ///< exceptions that the CPU was in
 };
 
-struct StaleEntry {
-  Place place;
-  PhysAddr slot;
-  Descriptor value;
+struct StaleEntry : shadow::Held {
   bool kernel = false;
   CpuSet holders;
   CpuSet unsynchronised;
@@ -52,12 +47,6 @@ struct StaleEntry {
   Birth birth;
   Deed tlbi;  ///< the last that named it; in the end, the one that took it
   Deed dsb;   ///< that completed it
-
-  bool is_table() const { return value.is_table(place.level); }
-  vmsa::CachedEntry cached() const {
-    return {place.level, place.va, is_table(),
-            kernel && !is_table() ? !value.not_global() : !is_table() && !value.not_global(), place.asid};
-  }
 };
 
 /// Names an entry for as long as it lives.
@@ -72,8 +61,8 @@ class StaleSet {
  public:
   /// Is the store that made an entry stale visible to walkers, as far as `cpu`'s operation is concerned?
   using IsVisible = std::function<bool(const StaleEntry&)>;
-  /// Is another member of the contiguous group that the entry came from still valid?
-  using GroupIsValid = std::function<bool(const StaleEntry&)>;
+  /// Does a member of the contiguous group that the entry came from refill it, out of the current tables?
+  using GroupRefills = std::function<bool(const StaleEntry&)>;
   /// May a walk through the first, a stale table entry, bring the second back? It does while the table that the entry
   /// came from still says so.
   using RefillsThrough = std::function<bool(const StaleEntry& table, const StaleEntry& entry)>;
@@ -93,7 +82,7 @@ class StaleSet {
 
   /// Returns how many entries the operation takes from a CPU that held them.
   std::size_t tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                   const GroupIsValid& group_valid, const RefillsThrough& refills_through);
+                   const GroupRefills& group_refills, const RefillsThrough& refills_through);
   /// Completes what the issuer has outstanding. A barrier inside an exception handler does so by chance as far as
   /// the interrupted code is concerned: it counts for that once the thread is switched away (switched()), because a
   /// thread may rely on the barrier of the switch.

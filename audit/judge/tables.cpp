@@ -54,12 +54,12 @@ void Tables::remove(std::uint64_t address, std::uint64_t bytes,
   }
 }
 
-Table* Tables::find(std::uint64_t address) {
+Table* Tables::find(std::uint64_t address) const {
   const auto it = by_page_.find(address);
   return it == by_page_.end() ? nullptr : it->second.get();
 }
 
-std::optional<Slot> Tables::slot(std::uint64_t address) {
+std::optional<Slot> Tables::slot(std::uint64_t address) const {
   const std::uint64_t page = address >> page_shift_ << page_shift_;
   if (Table* table = find(page))
     return Slot{table, static_cast<unsigned>((address - page) / sizeof(Descriptor))};
@@ -134,7 +134,7 @@ void Tables::unlink(Level level, Descriptor d) {
   if (below) place(*below, below->va, below->root, false, 0);
 }
 
-std::optional<Tables::Link> Tables::link_to(const Table& table) {
+std::optional<shadow::Held> Tables::link_to(const Table& table) {
   const Context* c = context_of(table);
   if (!c || table.page == c->root) return std::nullopt;
   const vmsa::Regime& r = regime_of(*c);
@@ -145,7 +145,8 @@ std::optional<Tables::Link> Tables::link_to(const Table& table) {
     const PhysAddr below = vmsa::output_address(r, above->level, d);
     if (above->level.next() == table.level) {
       if (below.value != table.page) return std::nullopt;
-      return Link{place_of({above, index}, *c), PhysAddr(above->page + sizeof(Descriptor) * index), d};
+      return shadow::Held{place_of({above, index}, *c), PhysAddr(above->page + sizeof(Descriptor) * index),
+                          d};
     }
     above = find(below.value);
   }
@@ -165,20 +166,8 @@ std::optional<PhysAddr> Tables::translate(const Context& c, VirtAddr va) {
   return std::nullopt;
 }
 
-bool Tables::leads_to(Level level, Descriptor d, const shadow::Place& place, PhysAddr slot) {
-  for (;;) {
-    if (!d.is_table(level)) return false;
-    const Table* table = find(vmsa::output_address(kernel_, level, d).value);
-    level = level.next();
-    if (!table || table->level != level || level > place.level) return false;
-    const PhysAddr at = vmsa::slot_address(kernel_, PhysAddr(table->page), level, place.va);
-    if (level == place.level) return at == slot;
-    d = Descriptor{table->words[(at.value - table->page) / sizeof(Descriptor)]};
-  }
-}
-
-Descriptor Tables::word(PhysAddr address) {
-  const auto at = slot(address.value);
+Descriptor Tables::read(PhysAddr slot) const {
+  const auto at = this->slot(slot.value);
   return at ? Descriptor{at->word()} : Descriptor{};
 }
 

@@ -55,8 +55,8 @@ class Tables {
   /// A page (or a root smaller than one) is a table from here on; its words are 0 until told otherwise.
   Table& add(std::uint64_t address, Level level);
   void remove(std::uint64_t address, std::uint64_t bytes, const std::function<void(const Table&)>& removed);
-  std::optional<Slot> slot(std::uint64_t address);
-  Table* find(std::uint64_t address);
+  std::optional<Slot> slot(std::uint64_t address) const;
+  Table* find(std::uint64_t address) const;
 
   /// A root was written to a TTBR of `cpu`: places it and everything below it.
   void use_root(const vmsa::Regime& regime, const Context& context, unsigned cpu);
@@ -73,18 +73,11 @@ class Tables {
 
   /// The descriptor that a walk of the current tables meets on its way into this table; nothing for a root, and for
   /// one that no walk reaches.
-  struct Link {
-    shadow::Place place;
-    PhysAddr slot;
-    Descriptor value;
-  };
-  std::optional<Link> link_to(const Table& table);
+  std::optional<shadow::Held> link_to(const Table& table);
   /// The leaf that the current tables have for an address, and where it ends.
   std::optional<PhysAddr> translate(const Context& c, VirtAddr va);
-  /// Does a walk on through this table descriptor meet `slot` on its way to the place?
-  bool leads_to(Level level, Descriptor d, const shadow::Place& place, PhysAddr slot);
-  /// The word at an address; none where no table is known.
-  Descriptor word(PhysAddr address);
+  /// The word of a slot as walkers see it; invalid where no table is known.
+  Descriptor read(PhysAddr slot) const;
   /// Calls fn(slot, descriptor) for every valid word of the tables below a table descriptor.
   void for_each_below(Level level, Descriptor d, const std::function<void(const Slot&, Descriptor)>& fn);
 

@@ -88,7 +88,7 @@ void Judge::released_while_linked(const Event& e, const Table& table) {
   const Context& c = *tables_.context_of(table);
   const CpuSet holders = possible_holders(c);
   if (holders.empty()) return;
-  StaleEntry entry{.place = link->place, .slot = link->slot, .value = link->value, .kernel = c.kernel};
+  StaleEntry entry{*link, c.kernel};
   entry.birth.stack = e.stack;
   report({Harm::stale_table, Cause::freed_early, entry,
           fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack, holders,

@@ -209,7 +209,7 @@ std::optional<Finding> Stepper::exposed_garbage(const shadow::Place& place, Phys
     Finding f;
     f.harm = table ? Harm::stale_table : Harm::stale_page;
     f.holders = w_.shadow.cpus();
-    f.entry = shadow::Entry{p, at, d, f.holders, {}, {}};
+    f.entry = shadow::Entry{{p, at, d}, f.holders, {}, {}};
     f.va = p.va;
     f.now = d;
     f.page = target != nullptr ? target->start : vmsa::output_address(r, p.level, d);
@@ -320,7 +320,7 @@ std::optional<Violation> Stepper::still_linked(unsigned cpu, PhysAddr page) cons
   Finding f;
   f.harm = Harm::stale_table;
   f.holders = w_.shadow.cpus();
-  f.entry = {{t.level.above(), t.va}, {}, vmsa::make_table(r, page), f.holders, {}, {}};
+  f.entry = {{{t.level.above(), t.va}, {}, vmsa::make_table(r, page)}, f.holders, {}, {}};
   f.va = t.va;
   f.page = page;
   return Violation{f, cpu};

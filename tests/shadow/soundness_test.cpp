@@ -136,7 +136,7 @@ class Hardware {
   }
   void drop(Pending& p, unsigned cpu) {
     std::erase_if(held_[cpu], [&](const Held& h) {
-      const Entry e{h.place, h.slot, h.value, {}, {}, {}};
+      const Entry e{{h.place, h.slot, h.value}, {}, {}, {}};
       return vmsa::tlbi_miss(t.r, p.op, e.cached()) == vmsa::Miss::none;
     });
     p.cpus = p.cpus - CpuSet::one(cpu);
