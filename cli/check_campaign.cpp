@@ -18,6 +18,7 @@ namespace {
 
 using report::MutantRow;
 using scenario::CheckResult;
+using scenario::Fate;
 using scenario::HotRemoveConfig;
 using scenario::Verdict;
 
@@ -49,10 +50,11 @@ class Campaign {
       if (g.safe.empty()) continue;
       writer->begin(g.safe.front().config, g.mutants.size(), g.unsafe);
       try_all(g, [&](const MutantRow& r) {
-        if (stop_ && r.check.verdict == Verdict::bound) return;  // not looked at, or not to the end
+        const Fate fate = r.result.fate;
+        if (stop_ && fate == Fate::undecided) return;  // not looked at, or not to the end
         ++decided;
-        unexplained |= r.redundant() && r.reason.empty();
-        bound |= r.check.verdict == Verdict::bound;
+        unexplained |= fate == Fate::survived;
+        bound |= fate == Fate::undecided;
         writer->row(r);
       });
     }
@@ -113,23 +115,19 @@ class Campaign {
 
   /// One mutant, in one combination after the other until one refutes it.
   MutantRow try_one(const Group::Mutant& m) const {
-    MutantRow row{.mutation = m.mutation};
-    row.check.config = m.configs.front();
-    row.check.verdict = Verdict::bound;
-    row.check.search.ending = explore::Ending::interrupted;
-    bool undecided = false;
+    MutantRow row{.result = {.mutation = m.mutation}};
+    row.result.check.config = m.configs.front();
     for (const HotRemoveConfig& c : m.configs) {
-      if (stop_) return row;
+      if (stop_) {
+        row.result.fate = Fate::undecided;
+        return row;
+      }
       scenario::MutantResult r = scenario::try_mutant(c, m.mutation, search_options());
       ++row.combinations;
       row.states += r.check.search.states;
       row.seconds += r.check.search.seconds;
-      if (undecided && r.check.verdict == Verdict::safe) continue;
-      undecided |= r.check.verdict == Verdict::bound;
-      row.check = std::move(r.check);
-      if (row.reason.empty()) row.reason = std::move(r.reason);
-      if (row.refuted()) row.reason.clear();
-      if (row.refuted()) break;
+      if (row.combinations == 1 || r.fate > row.result.fate) row.result = std::move(r);
+      if (row.result.fate == Fate::refuted) break;
     }
     return row;
   }

@@ -32,7 +32,7 @@ class KeptSteps {
     if (where_.size() <= env) where_.resize(env + env / 2 + 1);
     where_[env] = static_cast<std::uint32_t>(head_ + 1);
     Pair* out = &ring_[head_ % ring_.size()];
-    *out++ = {env, 0};
+    *out++ = {env, header};
     *out++ = {static_cast<std::uint32_t>(who.size()), static_cast<std::uint32_t>(steps.size())};
     for (const StepsOf w : who) *out++ = {std::uint32_t{w.local} << 3 | w.agent, w.count};
     for (const auto& s : steps) *out++ = {s.env, s.local | std::uint32_t{s.violates} << 31};
@@ -44,8 +44,7 @@ class KeptSteps {
     if (where_.size() <= env || where_[env] == 0) return;
     const std::uint32_t at = where_[env] - 1;
     const Pair* in = &ring_[at % ring_.size()];
-    const bool written_over = static_cast<std::uint32_t>(head_) - at > ring_.size() || (*in++)[0] != env;
-    if (written_over) return;
+    if (static_cast<std::uint32_t>(head_) - at > ring_.size() || *in++ != Pair{env, header}) return;
     const auto [who_count, step_count] = *in++;
     for (std::uint32_t i = 0; i < who_count; ++i, ++in)
       who.push_back({(*in)[0] & 7, (*in)[0] >> 3, (*in)[1]});
@@ -59,6 +58,7 @@ class KeptSteps {
 
  private:
   using Pair = std::array<std::uint32_t, 2>;
+  static constexpr std::uint32_t header = ~std::uint32_t{0};     ///< no count, and no state of a procedure
   static constexpr std::size_t max_size = std::size_t{1} << 20;  ///< pairs: 8 MiB
 
   std::vector<Pair> ring_ = std::vector<Pair>(std::size_t{1} << 10);

@@ -80,7 +80,7 @@ const char* noun(const Event& e) {
 }
 
 /// Who does in the mutant's run what the weakened operation did in the original's.
-std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) {
+std::pair<Fate, std::string> substitute(const HotRemoveConfig& config, const Mutation& mutation) {
   HotRemoveConfig original = config;
   original.mutation.reset();
   HotRemoveConfig mutant = config;
@@ -94,23 +94,22 @@ std::string substitute(const HotRemoveConfig& config, const Mutation& mutation) 
   for (const auto& [piece, event] : work_of(a.events))
     if (mutation.applies(event->site, event->op.kind)) wanted.insert(piece);
   if (wanted.empty())
-    return "nothing is pending there: no store that a walker could miss, no stale entry that anyone holds";
+    return {Fate::idle,
+            "nothing is pending there: no store that a walker could miss, no stale entry that anyone holds"};
 
   std::map<std::string, unsigned> others;
-  bool itself = false;
+  std::set<Piece> undone = wanted;
   for (const auto& [piece, event] : work_of(b.events)) {
-    if (!wanted.contains(piece)) continue;
-    if (mutation.applies(event->site, event->op.kind)) {
-      itself = true;
-      continue;
-    }
-    ++others[fmt::format("{} at {}:{}", noun(*event), event->site.function(), event->site.line)];
+    if (undone.erase(piece) == 0) continue;
+    if (!mutation.applies(event->site, event->op.kind))
+      ++others[fmt::format("{} at {}:{}", noun(*event), event->site.function(), event->site.line)];
   }
-  if (others.empty() && itself) return "what is left of the operation still does all of its work here";
+  if (!undone.empty()) return {Fate::survived, {}};
+  if (others.empty())
+    return {Fate::substituted, "what is left of the operation still does all of its work here"};
   const auto most = std::max_element(others.begin(), others.end(),
                                      [](const auto& x, const auto& y) { return x.second < y.second; });
-  if (most == others.end()) return {};
-  return fmt::format("its work is done in time by {}", most->first);
+  return {Fate::substituted, fmt::format("its work is done in time by {}", most->first)};
 }
 
 }  // namespace
@@ -133,8 +132,10 @@ MutantResult try_mutant(const HotRemoveConfig& config, const Mutation& mutation,
                         const SearchOptions& options) {
   HotRemoveConfig mutant = config;
   mutant.mutation = mutation;
-  MutantResult result{mutation, check(mutant, options), {}};
-  if (result.check.verdict == Verdict::safe) result.reason = substitute(config, mutation);
+  MutantResult result{.mutation = mutation, .check = check(mutant, options)};
+  if (result.check.verdict == Verdict::unsafe) result.fate = Fate::refuted;
+  if (result.check.verdict == Verdict::safe)
+    std::tie(result.fate, result.reason) = substitute(config, mutation);
   return result;
 }
 

@@ -11,11 +11,22 @@ namespace shootdown::scenario {
 /// names a mutant.
 std::vector<model::Mutation> mutants(const HotRemoveConfig& config);
 
-/// What became of one mutant.
+/// What became of a mutant, from the least telling to the most: over several configurations the greatest counts.
+enum class Fate : std::uint8_t {
+  idle,         ///< survived: the operation has no work to do
+  substituted,  ///< survived: other operations do all of its work
+  survived,     ///< and nobody knows why
+  undecided,    ///< the search was ended by its bound
+  refuted,
+};
+
 struct MutantResult {
   model::Mutation mutation;
   CheckResult check;
-  std::string reason;  ///< why a mutant that survived is harmless: who else does the operation's work
+  Fate fate = Fate::undecided;
+  std::string reason;  ///< of `idle` and `substituted`, in words
+
+  bool redundant() const { return fate == Fate::idle || fate == Fate::substituted; }
 };
 
 MutantResult try_mutant(const HotRemoveConfig& config, const model::Mutation& mutation,

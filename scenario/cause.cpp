@@ -89,6 +89,19 @@ bool flushed_later(System& system, System::State s, unsigned cpu, const model::S
   return false;
 }
 
+/// Was the page freed on the path? One that a software walker meets and that never was a table was reached by words
+/// that its last owner left.
+bool was_freed(const vmsa::Regime& r, const std::vector<explore::TimelineStep>& timeline,
+               vmsa::PhysAddr page) {
+  for (const explore::TimelineStep& step : timeline)
+    for (const Event& e : step.events) {
+      const vmsa::PhysAddr start(e.op.a);
+      const bool frees = e.kind == Event::Kind::operation && e.op.kind == OpKind::free;
+      if (frees && vmsa::PhysRange{start, start + (r.page_size() << e.op.c)}.contains(page)) return true;
+    }
+  return false;
+}
+
 /// An access by the CPU that made the mapping: it did not wait until its store was visible, or did not synchronise.
 Cause explain_fault(System& system, const model::Violation& violation,
                     const std::vector<explore::TimelineStep>& timeline) {
@@ -113,7 +126,9 @@ Cause explain_fault(System& system, const model::Violation& violation,
 Cause explain(System& system, const model::Violation& violation,
               const std::vector<explore::TimelineStep>& timeline) {
   const shadow::Finding& f = violation.finding;
-  if (f.harm == Harm::walker_table) return Cause::no_grace_period;
+  if (f.harm == Harm::walker_table)
+    return was_freed(system.setup().world.shadow.regime(), timeline, f.page) ? Cause::no_grace_period
+                                                                             : Cause::none;
   if (f.harm == Harm::unexpected_fault && !timeline.empty())
     return explain_fault(system, violation, timeline);
   const bool by_entry =

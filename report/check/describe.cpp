@@ -110,7 +110,7 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
       return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}",
                          f.page.value, gone, holders, describe(r, f.entry));
     case Harm::walker_table:
-      return fmt::format("CPU {} follows a table pointer into page {:#x}, which is no table any more", v.cpu,
+      return fmt::format("CPU {} follows a table pointer into page {:#x}, which is no table", v.cpu,
                          f.page.value);
     case Harm::break_before_make:
       return fmt::format("{} at {:#x} becomes reachable while {} may still hold the conflicting {}",

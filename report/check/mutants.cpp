@@ -12,14 +12,23 @@ namespace shootdown::report {
 namespace {
 
 using nlohmann::ordered_json;
+using scenario::Fate;
+using scenario::MutantResult;
 using scenario::Path;
 
-const char* verdict(const MutantRow& r) {
-  return r.refuted() ? "refuted" : !r.redundant() ? "bound" : r.reason.empty() ? "survived" : "redundant";
+const char* verdict(Fate fate) {
+  switch (fate) {
+    case Fate::idle:
+    case Fate::substituted: return "redundant";
+    case Fate::survived: return "survived";
+    case Fate::undecided: return "bound";
+    case Fate::refuted: return "refuted";
+  }
+  return "?";
 }
 
 /// "stale-page, no-dsb".
-std::string harm_and_cause(const MutantRow& r) {
+std::string harm_and_cause(const MutantResult& r) {
   const auto& x = r.check.counterexample;
   if (!x) return {};
   std::string text = name(x->violation.finding.harm);
@@ -27,7 +36,7 @@ std::string harm_and_cause(const MutantRow& r) {
   return text;
 }
 
-std::string replay_command(const MutantRow& r) { return "shootdown check --replay " + r.check.replay; }
+std::string replay_command(const MutantResult& r) { return "shootdown check --replay " + r.check.replay; }
 
 class MutantText final : public MutantWriter {
  public:
@@ -40,22 +49,12 @@ class MutantText final : public MutantWriter {
       out_ << fmt::format("  ({} kinds of mapping are unsafe without any mutation, and left out)\n", unsafe);
     out_.flush();
   }
-  void row(const MutantRow& r) override {
-    ++count_[verdict(r)];
-    out_ << "  " << r.mutation.describe() << "\n      ";
-    if (r.refuted())
-      out_ << plan_.style.good(fmt::format("refuted: {}", harm_and_cause(r)))
-           << plan_.style.dim(
-                  fmt::format(" ({}; {} steps)", column_name(r.check.config), r.check.search.path.size()));
-    else if (!r.redundant())
-      out_ << plan_.style.caution(
-          fmt::format("unknown: the search was ended by its bound ({})", bound_hit(r.check)));
-    else if (r.reason.empty())
-      out_ << plan_.style.bad("survived, and nobody knows why");
-    else
-      out_ << fmt::format("redundant: {}", r.reason);
-    out_ << '\n';
-    if (r.refuted() && plan_.verbose) out_ << "      " << plan_.style.dim(replay_command(r)) << '\n';
+  void row(const MutantRow& row) override {
+    const MutantResult& r = row.result;
+    ++count_[verdict(r.fate)];
+    out_ << "  " << r.mutation.describe() << "\n      " << outcome(r) << '\n';
+    if (r.fate == Fate::refuted && plan_.verbose)
+      out_ << "      " << plan_.style.dim(replay_command(r)) << '\n';
     out_.flush();
   }
   void end() override {
@@ -65,6 +64,22 @@ class MutantText final : public MutantWriter {
   }
 
  private:
+  std::string outcome(const MutantResult& r) const {
+    switch (r.fate) {
+      case Fate::idle:
+      case Fate::substituted: return fmt::format("redundant: {}", r.reason);
+      case Fate::survived: return plan_.style.bad("survived, and nobody knows why");
+      case Fate::undecided:
+        return plan_.style.caution(
+            fmt::format("unknown: the search was ended by its bound ({})", bound_hit(r.check)));
+      case Fate::refuted:
+        return plan_.style.good(fmt::format("refuted: {}", harm_and_cause(r))) +
+               plan_.style.dim(
+                   fmt::format(" ({}; {} steps)", column_name(r.check.config), r.check.search.path.size()));
+    }
+    return {};
+  }
+
   const CheckPlan& plan_;
   std::ostream& out_;
   std::map<std::string, unsigned> count_;
@@ -75,8 +90,10 @@ class MutantJson final : public MutantWriter {
   MutantJson(const CheckPlan& plan, std::ostream& out) : plan_(plan), out_(out) {}
 
   void begin(const scenario::HotRemoveConfig&, std::size_t, unsigned) override {}
-  void row(const MutantRow& r) override {
+  void row(const MutantRow& row) override {
+    const MutantResult& r = row.result;
     const scenario::HotRemoveConfig& c = r.check.config;
+    const bool refuted = r.fate == Fate::refuted;
     const auto& x = r.check.counterexample;
     ordered_json functions = ordered_json::array();
     for (const char* f : r.mutation.site.functions) functions.push_back(f);
@@ -90,16 +107,16 @@ class MutantJson final : public MutantWriter {
     j["mutation"] = name(r.mutation.weakening);
     j["site"] = {{"functions", functions}, {"line", r.mutation.site.line}};
     j["description"] = r.mutation.describe();
-    j["verdict"] = verdict(r);
-    j["path"] = r.refuted() ? ordered_json(name(c.path)) : nullptr;
-    j["mapping"] = r.refuted() && c.path != Path::vmemmap ? ordered_json(c.mapping.name) : nullptr;
-    j["vmemmap"] = r.refuted() && c.path != Path::linear ? ordered_json(name(c.vmemmap)) : nullptr;
+    j["verdict"] = verdict(r.fate);
+    j["path"] = refuted ? ordered_json(name(c.path)) : nullptr;
+    j["mapping"] = refuted && c.path != Path::vmemmap ? ordered_json(c.mapping.name) : nullptr;
+    j["vmemmap"] = refuted && c.path != Path::linear ? ordered_json(name(c.vmemmap)) : nullptr;
     j["harm"] = x ? ordered_json(name(x->violation.finding.harm)) : nullptr;
     j["cause"] = x && x->cause != shadow::Cause::none ? ordered_json(name(x->cause)) : nullptr;
     j["reason"] = r.reason.empty() ? ordered_json(nullptr) : ordered_json(r.reason);
-    j["combinations"] = r.combinations;
-    j["states"] = r.states;
-    j["seconds"] = r.seconds;
+    j["combinations"] = row.combinations;
+    j["states"] = row.states;
+    j["seconds"] = row.seconds;
     j["replay"] = r.check.replay.empty() ? ordered_json(nullptr) : ordered_json(r.check.replay);
     out_ << j.dump() << std::endl;
   }
@@ -118,15 +135,13 @@ class MutantKtap final : public MutantWriter {
   void begin(const scenario::HotRemoveConfig& c, std::size_t, unsigned) override {
     group_ = fmt::format("{}.{}_{}", c.strategy.name, granule_name(c.real), c.real.va_bits);
   }
-  void row(const MutantRow& r) override {
-    out_ << "# "
-         << (r.refuted()     ? "refuted: " + harm_and_cause(r)
-             : r.redundant() ? "redundant: " + r.reason
-                             : "bound")
-         << '\n';
-    const bool ok = r.refuted() || (r.redundant() && !r.reason.empty());
+  void row(const MutantRow& row) override {
+    const MutantResult& r = row.result;
+    const std::string why = r.fate == Fate::refuted ? harm_and_cause(r) : r.reason;
+    out_ << "# " << verdict(r.fate) << (why.empty() ? "" : ": ") << why << '\n';
+    const bool ok = r.fate == Fate::refuted || r.redundant();
     out_ << fmt::format("{}ok {} {}: {}", ok ? "" : "not ", ++number_, group_, r.mutation.describe());
-    if (!r.refuted() && !r.redundant()) out_ << " # TIMEOUT";
+    if (r.fate == Fate::undecided) out_ << " # TIMEOUT";
     out_ << std::endl;
   }
 

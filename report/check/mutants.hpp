@@ -13,15 +13,10 @@ namespace shootdown::report {
 
 /// One mutant over all mappings of one strategy and regime in which its site is executed.
 struct MutantRow {
-  model::Mutation mutation;
-  scenario::CheckResult check;  ///< the one that refuted it, else the last
-  std::string reason;           ///< why it is redundant, when it is
-  unsigned combinations = 0;    ///< it was searched in
-  std::uint64_t states = 0;     ///< of all of them
+  scenario::MutantResult result;  ///< the most telling: the first of the greatest fate
+  unsigned combinations = 0;      ///< it was searched in
+  std::uint64_t states = 0;       ///< of all of them
   double seconds = 0;
-
-  bool refuted() const { return check.verdict == scenario::Verdict::unsafe; }
-  bool redundant() const { return check.verdict == scenario::Verdict::safe; }
 };
 
 class MutantWriter {

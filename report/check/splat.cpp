@@ -49,7 +49,9 @@ void write_page(std::ostream& out, const scenario::CheckResult& result, const St
   out << fmt::format("\nThe buggy page: {:#x}, {}\n", page.value,
                      removed                                      ? "part of the memory that is removed"
                      : v.finding.harm == shadow::Harm::stale_page ? "behind vmemmap"
-                                                                  : "a translation table");
+                     : v.finding.harm == shadow::Harm::walker_table && !story.released
+                         ? "never a table in this run"
+                         : "a translation table");
   auto deed = [&](const char* what, const std::optional<Story::Deed>& d) {
     if (d) out << fmt::format(" {} by CPU {} in {}, step {}\n", what, d->cpu, d->function, d->step);
   };

@@ -13,6 +13,8 @@ namespace shootdown::tests {
 namespace {
 
 using nlohmann::ordered_json;
+using testing::AllOf;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -157,6 +159,19 @@ TEST(Check, AnInterruptKeepsWhatWasFound) {
   ASSERT_GE(f.lines().size(), 1u);
   for (const std::string& line : f.lines()) EXPECT_TRUE(ordered_json::accept(line)) << line;
   EXPECT_EQ(ordered_json::parse(f.lines()[0])["verdict"], "unsafe");
+}
+
+TEST(Check, AnInterruptedCampaignLeavesOutWhatIsUndecided) {
+  Start start{
+      {"check", "hot-remove", "--mutants", "--strategy", "B", "--granule", "all", "--format", "json"}};
+  start.signal_after_first_line = SIGINT;
+  const Finished f = run(start);
+  EXPECT_EQ(f.exit_code, 130);
+  const std::vector<std::string> lines = f.lines();
+  ASSERT_GE(lines.size(), 1u);
+  for (const std::string& line : lines) EXPECT_NE(ordered_json::parse(line)["verdict"], "bound") << line;
+  EXPECT_THAT(f.err, AllOf(HasSubstr("interrupted: " + std::to_string(lines.size()) + " of "),
+                           HasSubstr(" mutants were decided")));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // The search itself, on systems so small that the answer is known: shortest paths, exhaustion, bounds, replay.
 #include <gtest/gtest.h>
 
+#include "explore/kept_steps.hpp"
 #include "explore/search.hpp"
 #include "tests/negative/small_world.hpp"
 
@@ -69,6 +70,50 @@ TEST(Search, StopsAtAChoiceThatDoesNotExist) {
   EXPECT_TRUE(follow(s, s.initial(), {Choice(0, 5)}, model::Judge::everything).empty());
   EXPECT_TRUE(follow(s, s.initial(), {Choice(3, 0)}, model::Judge::everything).empty()) << "no such CPU";
   EXPECT_EQ(follow(s, s.initial(), {Choice(0, 1), Choice(0, 7)}, model::Judge::everything).size(), 1u);
+}
+
+TEST(Search, AStateWithMoreSuccessorsThanAChoiceCanNameIsAnError) {
+  constexpr std::uint64_t none = ~std::uint64_t{0};
+  System most(setup({chooser(1, Choice::max_ordinal + 1, none)}));
+  EXPECT_EQ(search(most, most.initial(), {}).ending, Ending::exhausted);
+  System more(setup({chooser(1, Choice::max_ordinal + 2, none)}));
+  EXPECT_THROW(search(more, more.initial(), {}), std::length_error);
+}
+
+TEST(KeptSteps, AreRecalledWholeUntilTheyAreWrittenOver) {
+  auto steps_of = [](model::Env env) {
+    KeptSteps::Steps steps;
+    for (std::uint32_t i = 0; i < 3 + env % 5; ++i) steps.push_back({env + i, i, i % 2});
+    return steps;
+  };
+  KeptSteps kept;
+  constexpr model::Env many = 300'000;  // some three times what the ring holds
+  for (model::Env env = 0; env < many; ++env) {
+    const auto steps = steps_of(env);
+    kept.keep(env, {{1, env, 2}, {3, 7, static_cast<std::uint32_t>(steps.size()) - 2}}, steps);
+  }
+  unsigned known = 0;
+  for (model::Env env = 0; env < many + 10; ++env) {
+    std::vector<StepsOf> who;
+    KeptSteps::Steps steps;
+    kept.recall(env, who, steps);
+    if (who.empty()) {
+      EXPECT_TRUE(steps.empty()) << env;
+      continue;
+    }
+    ++known;
+    const auto expected = steps_of(env);
+    ASSERT_EQ(who.size(), 2u) << env;
+    EXPECT_TRUE(who[0].agent == 1 && who[0].local == env && who[0].count == 2) << env;
+    EXPECT_TRUE(who[1].agent == 3 && who[1].local == 7 && who[1].count == expected.size() - 2) << env;
+    ASSERT_EQ(steps.size(), expected.size()) << env;
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      EXPECT_TRUE(steps[i].env == expected[i].env && steps[i].local == expected[i].local &&
+                  steps[i].violates == expected[i].violates)
+          << env;
+  }
+  EXPECT_GT(known, many / 5) << "the newest";
+  EXPECT_LT(known, many) << "not the oldest";
 }
 
 TEST(Search, BoundsAreNamed) {
