@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::ordered_json;
 using testing::AllOf;
-using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::StartsWith;
