@@ -25,25 +25,6 @@ using audit::AuditResult;
 
 constexpr unsigned cpus_max = 16;  // one SGI target list, so that counts of interrupts are simple
 
-/// As the user typed them; empty means "not given".
-struct AuditOptions {
-  std::string kernel = "debian:6.12";
-  std::string vmlinux;
-  std::string system_map;
-  std::string modules;
-  std::string workload = "hot-unplug";
-  std::string memory;
-  unsigned cpus = 4;
-  std::string cpu_model;
-  unsigned timeout_s = 600;
-  std::string record;
-  std::string replay;
-  std::string suppress;
-  std::string format = "text";
-  unsigned call_sites = 12;
-  bool no_plugin = false;
-};
-
 void fail(Session& session, const audit::Error& error) {
   session.fail({static_cast<int>(error.code), error.message});
   std::string_view details = error.details;
@@ -111,7 +92,9 @@ void write(const AuditOptions& o, const AuditResult& result, Session& session) {
   session.exit_code = harmed ? exit_code::violation : exit_code::holds;
 }
 
-void run(const AuditOptions& o, Session& session) {
+}  // namespace
+
+void run_audit(const AuditOptions& o, Session& session) {
   if (o.format != "text" && o.format != "json")
     return session.fail({exit_code::usage, unknown_name("format", o.format, {"text", "json"})});
   if (o.cpus < 1 || o.cpus > cpus_max)
@@ -139,35 +122,6 @@ void run(const AuditOptions& o, Session& session) {
   if (result->stopped->code == audit::ExitCode::interrupted || !result->violations.empty())
     write(o, *result, session);
   fail(session, *result->stopped);
-}
-
-}  // namespace
-
-void add_audit(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand(
-      "audit", "Run a real arm64 Linux under QEMU, follow its table maintenance, judge and count it");
-  auto o = std::make_shared<AuditOptions>();
-  command->add_option(
-      "--kernel", o->kernel,
-      "An Image file, or debian:VERSION such as debian:6.12.43, debian:7.2-16k (list kernels)");
-  command->add_option("--vmlinux", o->vmlinux, "Symbols of a kernel of your own; default: the image's own");
-  command->add_option("--system-map", o->system_map, "The same, from a System.map");
-  command->add_option("--modules", o->modules,
-                      "Where a kernel of your own has its virtio_mem.ko, if it is not built in");
-  command->add_option("--workload", o->workload,
-                      "One of the kit's (list workloads), or ./FILE: your script or static program");
-  command->add_option("--memory", o->memory, "How much memory the workload is about, such as 1G");
-  command->add_option("--cpus", o->cpus, "Default: 4");
-  command->add_option("--cpu", o->cpu_model,
-                      "QEMU's CPU model; default: cortex-a72, neoverse-n1 for 16K pages");
-  command->add_option("--timeout", o->timeout_s, "Seconds that the whole guest may take; default: 600");
-  command->add_option("-o,--output", o->record, "Keep the trace in this file");
-  command->add_option("-i,--input", o->replay, "Judge this trace again instead of running a guest");
-  command->add_option("--suppress", o->suppress, "Findings that are accepted, `TITLE: reason` a line");
-  command->add_option("--call-sites", o->call_sites, "How many to show; default: 12");
-  command->add_option("--format", o->format, "text (default), json");
-  command->add_flag("--no-plugin", o->no_plugin, "Run the guest alone, unwatched: for comparing times");
-  command->callback([o, &session] { run(*o, session); });
 }
 
 void run_main_audit(Session& session) {

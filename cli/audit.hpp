@@ -2,12 +2,37 @@
 // The commands about a real kernel: `audit`, `diff`, and what `list kernels` and `list workloads` say.
 #pragma once
 
-#include "cli/command.hpp"
+#include <string>
+
+#include "cli/session.hpp"
 
 namespace shootdown::cli {
 
-void add_audit(CLI::App& app, Session& session);
-void add_diff(CLI::App& app, Session& session);
+/// As the user typed them; empty means "not given".
+struct AuditOptions {
+  std::string kernel = "debian:6.12";
+  std::string vmlinux;
+  std::string system_map;
+  std::string modules;
+  std::string workload = "hot-unplug";
+  std::string memory;
+  unsigned cpus = 4;
+  std::string cpu_model;
+  unsigned timeout_s = 600;
+  std::string record;
+  std::string replay;
+  std::string suppress;
+  std::string format = "text";
+  unsigned call_sites = 12;
+  bool no_plugin = false;
+};
+void run_audit(const AuditOptions& options, Session& session);
+
+struct DiffOptions {
+  std::string a;
+  std::string b;
+};
+void run_diff(const DiffOptions& options, Session& session);
 
 /// For `shootdown` without arguments: one real kernel's hot-unplug in a few lines, or one that says why none could
 /// be run. The session's exit code becomes that of a violation if there is one, and stays what it is otherwise.

@@ -7,7 +7,6 @@
 #include "cli/check_campaign.hpp"
 #include "cli/check_options.hpp"
 #include "cli/check_run.hpp"
-#include "cli/command.hpp"
 #include "cli/in_order.hpp"
 #include "cli/interrupt.hpp"
 #include "cli/progress.hpp"
@@ -52,7 +51,9 @@ void replay(const CheckOptions& o, Session& session) {
   session.exit_code = exit_code::violation;
 }
 
-void run(const CheckOptions& o, Session& session) {
+}  // namespace
+
+void run_check(const CheckOptions& o, Session& session) {
   if (std::find(check_formats.begin(), check_formats.end(), o.format) == check_formats.end())
     return session.fail({exit_code::usage, unknown_name("format", o.format, check_formats)});
   if (!o.replay.empty()) return replay(o, session);
@@ -66,8 +67,6 @@ void run(const CheckOptions& o, Session& session) {
   const auto writer = make_writer(o.format, session.out);
   session.exit_code = run_checks(*plan, o.jobs, *writer, session);
 }
-
-}  // namespace
 
 unsigned worker_count(unsigned jobs) {
   return jobs != 0 ? jobs : std::max(1u, std::thread::hardware_concurrency());
@@ -101,41 +100,6 @@ int run_checks(const CheckPlan& plan, unsigned jobs, report::CheckWriter& writer
   writer.end();
   if (stop) return exit_code::interrupted;
   return unsafe > 0 ? exit_code::violation : bound > 0 ? exit_code::bound : exit_code::holds;
-}
-
-void add_check(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("check", "Explore every schedule: safe, or the shortest counterexample");
-  auto o = std::make_shared<CheckOptions>();
-  command->add_option("SCENARIO", o->scenario, "hot-remove, hot-add");
-  command->add_option("--strategy", o->strategies, "Names, or all (default; see: shootdown list strategies)")
-      ->delimiter(',');
-  command->add_option("--granule", o->granules, "4k (default), 16k, 64k, all")->delimiter(',');
-  command->add_option("--va-bits", o->va_bits, "A size, or all; default 48, 47, 48 for 4k, 16k, 64k");
-  command->add_option("--cpus", o->cpus, "2 to 4; default 3");
-  command->add_option("--path", o->path,
-                      "linear, vmemmap, both, all; default: linear and vmemmap, each by itself");
-  command->add_option("--mapping", o->mappings, "Of the linear map: pages, contpte, blocks, contpmd, all")
-      ->delimiter(',');
-  command->add_option("--vmemmap", o->vmemmap, "How vmemmap is mapped: block, pages, all");
-  command->add_option("--layout", o->layout, "Address layout: today (default), old (2019)");
-  command->add_option("--table-rule", o->table_rule, "Which tables may go: floor-ceiling (default), v7, any");
-  command
-      ->add_option("--features", o->features,
-                   "Of the CPUs; default tlbirange,hafdbs; also repeat-tlbi, bbm1, bbm2, "
-                   "bbm2-noabort, none")
-      ->delimiter(',');
-  command->add_option("--geometry", o->geometry, "scaled (default) or full tables");
-  command->add_option("--max-states", o->max_states, "Of each search; default 50000000");
-  command->add_option("--max-memory", o->max_memory,
-                      "Of each search, such as 4G; default: what the machine can spare");
-  command->add_option("--replay", o->replay, "Show the counterexample of this token again");
-  command->add_flag("--mutants", o->mutants,
-                    "Weaken every barrier and flush of the safe strategies, one at a time");
-  command->add_option("--format", o->format, "text (default), json, ktap");
-  command->add_flag("-v,--verbose", o->verbose, "Every search's size, every counterexample with reads");
-  command->add_option("-j", o->jobs, "Searches at once; default: one for each core")
-      ->check(CLI::Range(1, 256));
-  command->callback([o, &session] { run(*o, session); });
 }
 
 }  // namespace shootdown::cli

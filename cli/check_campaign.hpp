@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cli/check_options.hpp"
-#include "cli/command.hpp"
+#include "cli/session.hpp"
 
 namespace shootdown::cli {
 

@@ -42,27 +42,14 @@ tl::expected<ordered_json, Refusal> read_result(const std::string& path) {
   return found;
 }
 
-struct DiffOptions {
-  std::string a;
-  std::string b;
-};
+}  // namespace
 
-void run(const DiffOptions& o, Session& session) {
+void run_diff(const DiffOptions& o, Session& session) {
   const auto a = read_result(o.a);
   if (!a) return session.fail(a.error());
   const auto b = read_result(o.b);
   if (!b) return session.fail(b.error());
   report::write_audit_diff(session.out, *a, *b);
-}
-
-}  // namespace
-
-void add_diff(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("diff", "Two audits side by side");
-  auto o = std::make_shared<DiffOptions>();
-  command->add_option("A", o->a, "A trace (audit -o), or what audit --format json wrote")->required();
-  command->add_option("B", o->b, "Another")->required();
-  command->callback([o, &session] { run(*o, session); });
 }
 
 }  // namespace shootdown::cli

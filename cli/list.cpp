@@ -8,7 +8,7 @@
 
 #include "cli/audit.hpp"
 #include "cli/check_options.hpp"
-#include "cli/command.hpp"
+#include "cli/list.hpp"
 #include "cli/suggest.hpp"
 #include "cli/time.hpp"
 #include "report/check/describe.hpp"
@@ -108,21 +108,15 @@ void write(const Kind& kind, const std::string& format, Session& session) {
   }
 }
 
-struct ListOptions {
-  std::string what;
-  std::string profile;
-  std::string format = "text";
-};
+}  // namespace
 
-void run(const ListOptions& o, Session& session) {
+void run_list(const ListOptions& o, Session& session) {
   if (o.format != "text" && o.format != "json")
     return session.fail({exit_code::usage, unknown_name("format", o.format, {"text", "json"})});
   if (o.what == "profiles") {
     session.exit_code = list_profiles(o.profile, o.format, session.out, session.err);
     return;
   }
-  if (o.what == "kernels") return list_kernels(o.format, session);
-  if (o.what == "workloads") return list_workloads(o.format, session);
   if (o.what == "kernels") return list_kernels(o.format, session);
   if (o.what == "workloads") return list_workloads(o.format, session);
   std::vector<std::string> names;
@@ -136,20 +130,6 @@ void run(const ListOptions& o, Session& session) {
     if (o.format == "text") session.out << (&kind == kinds.data() ? "" : "\n") << kind.name << ":\n";
     write(kind, o.format, session);
   }
-}
-
-}  // namespace
-
-void add_list(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand(
-      "list",
-      "What there is: scenarios, strategies, mappings, rules, regimes, features, profiles, "
-      "kernels, workloads");
-  auto o = std::make_shared<ListOptions>();
-  command->add_option("WHAT", o->what, "One of them; default: all but profiles, kernels and workloads");
-  command->add_option("--profile", o->profile, "With profiles: every figure of this one");
-  command->add_option("--format", o->format, "text (default), json");
-  command->callback([o, &session] { run(*o, session); });
 }
 
 }  // namespace shootdown::cli

@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "cli/audit.hpp"
-#include "cli/command.hpp"
+#include "cli/commands.hpp"
+#include "cli/main_job.hpp"
 #include "cli/suggest.hpp"
 #include "explore/build_id.hpp"
 
@@ -58,12 +58,7 @@ int main(int argc, char** argv) try {
   const char* no_colour = std::getenv("NO_COLOR");
   session.colour = isatty(STDOUT_FILENO) != 0 && (no_colour == nullptr || *no_colour == '\0');
   session.progress = isatty(STDERR_FILENO) != 0;
-  shootdown::cli::add_list(app, session);
-  shootdown::cli::add_check(app, session);
-  shootdown::cli::add_boot(app, session);
-  shootdown::cli::add_time(app, session);
-  shootdown::cli::add_audit(app, session);
-  shootdown::cli::add_diff(app, session);
+  shootdown::cli::add_commands(app, session);
   const int code = run(app, session, argc, argv);
   if (std::cout.flush()) return code;
   std::cerr << "shootdown: standard output: cannot be written\n";

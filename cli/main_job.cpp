@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // `shootdown` without arguments: memory hot-remove with every strategy, on one screen. What the model says, what
 // AArch64 instructions do, and one real kernel.
+#include "cli/main_job.hpp"
+
 #include <algorithm>
 
 #include "cli/audit.hpp"

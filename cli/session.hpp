@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What main.cpp and the commands know of each other: a command adds its subcommand to the application and, when
-// it has been chosen and run, leaves its exit code in the session.
+// What a command is given: where to write, what it writes to, and the exit code that it leaves.
 #pragma once
 
 #include <ostream>
-
-#include <CLI/CLI.hpp>
 
 #include "cli/exit_code.hpp"
 #include "cli/refusal.hpp"
@@ -25,13 +22,5 @@ struct Session {
     exit_code = refusal.exit_code;
   }
 };
-
-void add_list(CLI::App& app, Session& session);
-void add_check(CLI::App& app, Session& session);
-void add_time(CLI::App& app, Session& session);
-void add_boot(CLI::App& app, Session& session);
-
-/// `shootdown` without arguments: hot-remove with every strategy, on one screen. Returns the exit code.
-int run_main_job(Session& session);
 
 }  // namespace shootdown::cli
