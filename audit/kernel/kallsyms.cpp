@@ -4,8 +4,8 @@
 // the other arrays are found by arithmetic; each step checks the one before.
 //
 // In memory, in this order: [offsets, base before 6.4] count, names, markers (one offset into the names for
-// each 256 of them), token strings, token index, [offsets, base since 6.4]. An offset is relative to the base,
-// or, in the newest kernels, to its own place.
+// each 256 of them), [the order of the names, in 6.1.y to 6.3], token strings, token index, [offsets, base since
+// 6.4]. An offset is relative to the base, or, in the newest kernels, to its own place.
 #include "audit/kernel/kallsyms.hpp"
 
 #include <algorithm>
@@ -108,6 +108,31 @@ std::optional<Names> find_names(const Bytes& b, const Tokens& tokens) {
   return std::nullopt;
 }
 
+/// Before 6.4 the offsets, padded to 8 bytes, and the 8-byte base stand before the count.
+std::size_t bytes_before_count(std::size_t count) { return ((4 * count + 7) & ~std::size_t{7}) + 8; }
+
+/// The same from the other side, where something stands between markers and tokens: a count with as many growing
+/// offsets before it, and behind it names that the second marker agrees with.
+std::optional<Names> find_names_by_offsets(const Bytes& b, const Tokens& tokens, std::uint64_t memory_bytes) {
+  for (std::size_t p = tokens.strings & ~std::size_t{3}; p > 8; p -= 4) {
+    const std::size_t count = at<std::uint32_t>(b, p);
+    if (count <= 512 || p < bytes_before_count(count)) continue;
+    const std::size_t first = p - bytes_before_count(count);
+    auto offset = [&](std::size_t i) { return at<std::uint32_t>(b, first + 4 * i); };
+    if (offset(0) != 0 || offset(count - 1) == 0 || offset(count - 1) > memory_bytes) continue;
+    std::size_t i = 1;
+    while (i < count && offset(i - 1) <= offset(i)) ++i;
+    if (i < count) continue;
+    for (std::size_t start : {p + 4, p + 8}) {
+      const std::size_t markers = (skip_names(b, start, count) + 7) & ~std::size_t{7};
+      if (markers < tokens.strings && at<std::uint32_t>(b, markers) == 0 &&
+          skip_names(b, start, 256) == start + at<std::uint32_t>(b, markers + 4))
+        return Names{start, count, p};
+    }
+  }
+  return std::nullopt;
+}
+
 /// What an offset counts from.
 enum class OffsetOrigin { image, own_place };
 
@@ -130,10 +155,9 @@ std::optional<std::vector<std::uint32_t>> find_offsets(const Bytes& b, const Tok
   if (auto found = read_offsets(b, after, names.count, OffsetOrigin::own_place)) return found;
   if (auto found = read_offsets(b, (after + 7) & ~std::size_t{7}, names.count, OffsetOrigin::image))
     return found;
-  // Before 6.4: offsets (padded to 8 bytes) and the 8-byte base stand before the count.
-  const std::size_t padded = (4 * names.count + 7) & ~std::size_t{7};
-  if (names.count_offset < padded + 8) return std::nullopt;
-  return read_offsets(b, names.count_offset - 8 - padded, names.count, OffsetOrigin::image);
+  if (names.count_offset < bytes_before_count(names.count)) return std::nullopt;
+  return read_offsets(b, names.count_offset - bytes_before_count(names.count), names.count,
+                      OffsetOrigin::image);
 }
 
 /// Where the image is linked: most pointers in its data point into itself, and KIMAGE_VADDR is the start of
@@ -166,7 +190,8 @@ std::string expand_name(const Bytes& b, const Tokens& tokens, std::size_t p, std
 Expected<Kallsyms> read_kallsyms(const KernelImage& image) {
   const Bytes& b = image.bytes;
   const auto tokens = find_tokens(b);
-  const auto names = tokens ? find_names(b, *tokens) : std::nullopt;
+  auto names = tokens ? find_names(b, *tokens) : std::nullopt;
+  if (tokens && !names) names = find_names_by_offsets(b, *tokens, image.memory_bytes);
   const auto offsets = names ? find_offsets(b, *tokens, *names) : std::nullopt;
   const auto base = offsets ? find_base(b, image.memory_bytes) : std::nullopt;
   if (!base)

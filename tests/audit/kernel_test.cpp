@@ -6,6 +6,7 @@
 
 #include <cstring>
 
+#include "audit/kernel/btf.hpp"
 #include "audit/kernel/image.hpp"
 #include "audit/kernel/kallsyms.hpp"
 #include "audit/qemu/cpio.hpp"
@@ -51,11 +52,58 @@ TEST(KernelImage, OtherFilesAreRefusedWithTheWayOut) {
   EXPECT_THAT(message(image_header(0xb)), HasSubstr("big-endian"));
 }
 
+/// Type data of an int, an array of it, a structure of another name, and task_struct; `strings` follow the types.
+std::vector<std::uint8_t> type_data(std::uint32_t comm_bits, std::uint32_t struct_kind = 4) {
+  const std::string strings("\0int\0other\0task_struct\0pid\0comm\0", 32);
+  const auto at = [&](const char* name) { return static_cast<std::uint32_t>(strings.find(name)); };
+  std::vector<std::uint32_t> types{at("int"), 1u << 24, 4, 32};                // an int: 4 bytes more
+  types.insert(types.end(), {0, 3u << 24, 0, 1, 1, 16});                       // an array: 12 more
+  types.insert(types.end(), {at("other"), 4u << 24 | 1, 4, at("pid"), 1, 8});  // a member: 12 more
+  types.insert(types.end(), {at("task_struct"), struct_kind << 24 | 1u << 31 | 2, 4096});  // with bit fields
+  types.insert(types.end(), {at("pid"), 1, 32u << 24 | 1472 * 8, at("comm"), 2, comm_bits});
+  std::vector<std::uint8_t> b;
+  put(b, std::uint64_t{0x18'0001'eb9f});
+  const auto bytes = static_cast<std::uint32_t>(4 * types.size());
+  for (std::uint32_t word : {0u, bytes, bytes, static_cast<std::uint32_t>(strings.size())}) put(b, word);
+  for (std::uint32_t word : types) put(b, word);
+  b.insert(b.end(), strings.begin(), strings.end());
+  return b;
+}
+
+TEST(TypeData, SaysWhereAThreadHasItsName) {
+  KernelImage image;
+  image.bytes.assign(100, 0x11);
+  EXPECT_EQ(read_task_layout(image), std::nullopt);
+  const auto data = type_data(2000 * 8);
+  image.bytes.insert(image.bytes.end(), data.begin(), data.end());
+  EXPECT_EQ(read_task_layout(image), (TaskLayout{1472, 2000}));
+
+  // What only looks like it comes first.
+  KernelImage decoy;
+  decoy.bytes.assign(data.begin(), data.begin() + 8);
+  decoy.bytes.insert(decoy.bytes.end(), image.bytes.begin(), image.bytes.end());
+  EXPECT_EQ(read_task_layout(decoy), (TaskLayout{1472, 2000}));
+
+  KernelImage other;
+  other.bytes = type_data(2000 * 8, 5);  // a union
+  EXPECT_EQ(read_task_layout(other), std::nullopt);
+  for (std::size_t size = 0; size < data.size(); ++size) {
+    other.bytes.assign(data.begin(), data.begin() + static_cast<std::ptrdiff_t>(size));
+    EXPECT_EQ(read_task_layout(other), std::nullopt) << size << " bytes";
+  }
+}
+
 /// A kernel image that holds nothing but a header and a kallsyms table of `count` functions, 16 bytes apart.
-std::vector<std::uint8_t> image_with_kallsyms(std::size_t count, bool own_place) {
+enum class KallsymsAge { v6_1, v6_4, newest };
+std::vector<std::uint8_t> image_with_kallsyms(std::size_t count, KallsymsAge age) {
   std::vector<std::uint8_t> b = image_header();
   const std::uint64_t base = 0xffff800080000000;
   for (int i = 0; i < 4000; ++i) put(b, base + 8 * static_cast<std::uint64_t>(i));  // pointers into itself
+  if (age == KallsymsAge::v6_1) {
+    for (std::size_t i = 0; i < count; ++i) put(b, static_cast<std::uint32_t>(16 * i));
+    b.resize((b.size() + 7) & ~std::size_t{7});
+    put(b, std::uint64_t{0});  // the base, to be relocated
+  }
   put(b, static_cast<std::uint32_t>(count));
   put(b, std::uint32_t{0});
   const std::size_t names = b.size();
@@ -69,6 +117,7 @@ std::vector<std::uint8_t> image_with_kallsyms(std::size_t count, bool own_place)
   }
   b.resize((b.size() + 7) & ~std::size_t{7});
   for (std::uint32_t m : markers) put(b, m);
+  if (age == KallsymsAge::v6_1) b.insert(b.end(), 3 * count, 0x42);
   b.resize((b.size() + 7) & ~std::size_t{7});
   std::vector<std::uint16_t> index;
   const std::size_t tokens = b.size();
@@ -79,14 +128,14 @@ std::vector<std::uint8_t> image_with_kallsyms(std::size_t count, bool own_place)
   }
   b.resize((b.size() + 7) & ~std::size_t{7});
   for (std::uint16_t i : index) put(b, i);
-  for (std::size_t i = 0; i < count; ++i)
-    put(b, static_cast<std::uint32_t>(16 * i - (own_place ? b.size() : 0)));
+  for (std::size_t i = 0; age != KallsymsAge::v6_1 && i < count; ++i)
+    put(b, static_cast<std::uint32_t>(16 * i - (age == KallsymsAge::newest ? b.size() : 0)));
   return b;
 }
 
-TEST(Kallsyms, AreFoundInBothLayouts) {
-  for (bool own_place : {false, true}) {
-    const auto image = parse_image(image_with_kallsyms(1000, own_place), "i");
+TEST(Kallsyms, AreFoundInEachLayout) {
+  for (KallsymsAge age : {KallsymsAge::v6_1, KallsymsAge::v6_4, KallsymsAge::newest}) {
+    const auto image = parse_image(image_with_kallsyms(1000, age), "i");
     ASSERT_TRUE(image);
     const auto kallsyms = read_kallsyms(*image);
     ASSERT_TRUE(kallsyms) << kallsyms.error().message;
