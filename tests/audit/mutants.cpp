@@ -55,6 +55,7 @@ class Collector {
       case EventKind::store: store(e); break;
       case EventKind::tlbi: tlbi(e); break;
       case EventKind::dsb: dsb(e); break;
+      case EventKind::isb: isb(e); break;
       case EventKind::exception: {
         unsigned& depth = cpus_[e.cpu].depth;
         depth = e.op != 0 ? depth + 1 : depth - (depth > 0 ? 1 : 0);
@@ -78,6 +79,7 @@ class Collector {
   struct Cpu {
     bool has_work = false;           ///< a TLBI or a store came after the last barrier
     std::uint64_t last_barrier = 0;  ///< its address, until something follows it
+    bool isb_is_next = false;        ///< nothing but that barrier came after maintenance
     unsigned depth = 0;              ///< in exceptions: what happens there is passed over
   };
 
@@ -98,7 +100,7 @@ class Collector {
     const vmsa::Descriptor old{std::exchange(words_[e.a], e.b)};
     const vmsa::Descriptor now{e.b};
     Cpu& c = cpus_[e.cpu];
-    if (c.depth == 0) c.has_work = true, c.last_barrier = 0;
+    if (c.depth == 0) c.has_work = true, c.isb_is_next = false, c.last_barrier = 0;
     if (old == now || (!old.valid() && !now.valid())) return;
     Mutant* m = count(e, "store");
     if (!m) return;
@@ -109,7 +111,7 @@ class Collector {
     if (e.op >= vmsa::tlbi_ops.size()) return;
     Cpu& c = cpus_[e.cpu];
     if (const auto it = by_pc_.find(c.last_barrier); it != by_pc_.end()) it->second.orders_maintenance = true;
-    if (c.depth == 0) c.has_work = true, c.last_barrier = 0;
+    if (c.depth == 0) c.has_work = true, c.isb_is_next = false, c.last_barrier = 0;
     count(e, vmsa::tlbi_name(vmsa::tlbi_ops[e.op]).c_str());
   }
 
@@ -117,7 +119,12 @@ class Collector {
     Mutant* m = dsb_name(e.op).empty() ? nullptr : count(e, dsb_name(e.op));
     Cpu& c = cpus_[e.cpu];
     if (m && c.has_work) m->orders_maintenance = true;
-    if (c.depth == 0) c.has_work = false, c.last_barrier = m ? m->pc : 0;
+    if (c.depth == 0) c.isb_is_next = c.has_work, c.has_work = false, c.last_barrier = m ? m->pc : 0;
+  }
+
+  void isb(const Event& e) {
+    Cpu& c = cpus_[e.cpu];
+    if (c.depth == 0 && std::exchange(c.isb_is_next, false)) count(e, "ISB");
   }
 
   Stacks& stacks_;

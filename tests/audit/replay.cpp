@@ -46,8 +46,9 @@ class Replayer {
 
   void event(Event e) {
     if (e.kind == EventKind::frame && e.op == 0) pcs_[static_cast<std::uint32_t>(e.a)] = e.b;
-    const bool omitted = without_ != 0 && (e.kind == EventKind::tlbi || e.kind == EventKind::dsb) &&
-                         e.stack != 0 && pcs_[e.stack] == without_;
+    const bool is_operation =
+        e.kind == EventKind::tlbi || e.kind == EventKind::dsb || e.kind == EventKind::isb;
+    const bool omitted = without_ != 0 && is_operation && e.stack != 0 && pcs_[e.stack] == without_;
     // The content of no table's slot is ignored, and keeps the numbers of the events as they are.
     if (omitted) e = {.kind = EventKind::content, .cpu = e.cpu};
     ++event_count_;
@@ -55,6 +56,7 @@ class Replayer {
     if (e.kind == EventKind::dsb && (e.op & 3) >= 2)
       barriers_[e.cpu].push_back(
           {event_count_, e.stack, e.cpu, e.op, static_cast<std::uint8_t>(judge_.depth(e.cpu))});
+    now_ = e;
     judge_.event(e);
   }
 
@@ -64,14 +66,14 @@ class Replayer {
         steps_.try_emplace({what, d.op, d.stack}, static_cast<std::uint32_t>(replay_.texts.size()));
     if (is_new) {
       const auto& functions = judge_.stacks().functions(d.stack);
-      replay_.texts.push_back(
-          fmt::format("{} {} in {}", what, operation, functions.empty() ? "early code" : functions.front()));
+      replay_.texts.push_back(fmt::format("{}{}{} in {}", what, what.empty() ? "" : " ", operation,
+                                          functions.empty() ? "early code" : functions.front()));
     }
     return {d.stack == 0 ? 0 : pcs_[d.stack], it->second};
   }
 
   void note(const StaleEntry& e, End end) {
-    Life life{.end = end, .visible = {}, .tlbi = {}, .dsb = {}};
+    Life life{.end = end, .visible = {}, .tlbi = {}, .dsb = {}, .isb = {}};
     const auto& barriers = barriers_[e.birth.cpu];
     auto d = std::ranges::upper_bound(barriers, e.birth.event, {}, &Deed::event);
     while (d != barriers.end() && d->depth > e.birth.depth) ++d;
@@ -79,6 +81,8 @@ class Replayer {
     if (e.dsb.event != 0) {
       life.tlbi = step(e.tlbi, "TLBI", vmsa::tlbi_name(vmsa::tlbi_ops[e.tlbi.op]).c_str());
       life.dsb = step(e.dsb, "DSB", dsb_names[e.dsb.op & 15]);
+      // The issuer of the TLBI was its last holder.
+      if (now_.kind == EventKind::isb) life.isb = step({event_count_, now_.stack, now_.cpu}, "", "ISB");
     }
     replay_.lives[{e.birth.event, e.slot.value, e.value.bits}] = life;
   }
@@ -88,6 +92,7 @@ class Replayer {
   Judge judge_;
   Replay replay_;
   std::uint64_t event_count_ = 0;
+  Event now_;
   std::map<std::uint32_t, std::uint64_t> pcs_;
   std::array<std::vector<Deed>, max_cpus> barriers_;
   std::map<std::tuple<std::string_view, std::uint8_t, std::uint32_t>, std::uint32_t> steps_;
@@ -102,7 +107,8 @@ std::string describe(const Replay& r, const Life& life, bool tell_visible) {
   }
   std::string text = r.texts[life.tlbi.text];
   if (tell_visible && life.visible.text != 0) text += ", visible by " + r.texts[life.visible.text];
-  return text + ", completed by " + r.texts[life.dsb.text];
+  text += ", completed by " + r.texts[life.dsb.text];
+  return life.isb.text == 0 ? text : text + ", seen by the issuer after " + r.texts[life.isb.text];
 }
 
 }  // namespace
@@ -116,7 +122,7 @@ std::string why_harmless(const Replay& sound, const Replay& without, std::uint64
   std::map<std::string, std::uint64_t> ways;
   std::uint64_t total = 0;
   for (const auto& [key, life] : sound.lives) {
-    if (life.tlbi.pc != pc && life.dsb.pc != pc && life.visible.pc != pc) continue;
+    if (life.tlbi.pc != pc && life.dsb.pc != pc && life.visible.pc != pc && life.isb.pc != pc) continue;
     ++total;
     const auto now = without.lives.find(key);
     if (now == without.lives.end()) {

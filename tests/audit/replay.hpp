@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A trace judged again as if one instruction had never been executed, and how the life of each stale value went:
-// what made its end visible, what invalidated it, what completed that. For saying why a missing instruction
+// what made its end visible, what invalidated it, what completed that and for whom. For saying why a missing instruction
 // harms nobody.
 #pragma once
 
@@ -36,6 +36,7 @@ struct Life {
   Step visible;  ///< the barrier after the store
   Step tlbi;
   Step dsb;
+  Step isb;
 };
 
 struct Replay {
@@ -44,7 +45,7 @@ struct Replay {
   std::vector<std::string> texts;
 };
 
-/// `without`: the address of a TLBI or DSB whose events are left out; 0 for none.
+/// `without`: the address of a TLBI, DSB or ISB whose events are left out; 0 for none.
 Expected<Replay> replay(const TraceReader& trace, std::uint64_t without);
 
 /// Why nobody misses the instruction: how the values that it served went when it was left out. Empty when it is
