@@ -64,6 +64,7 @@ Expected<GuestOptions> guest_options(const AuditRequest& request, const Kernel& 
   o.cpu_model = *model;
   o.cpus = request.cpus;
   o.timeout_s = request.timeout_s;
+  o.task = read_task_layout(image);
   o.user_program = request.user_program;
   o.guest_program = request.programs_dir / "shootdown-guest";
   if (request.plugin) o.plugin = request.programs_dir / "shootdown-audit.so";

@@ -148,6 +148,15 @@ constexpr bool is_writable(Descriptor d) {
   return !d.has(Descriptor::read_only_bit) || d.has(Descriptor::dbm_bit);
 }
 
+/// An access that `old` permits is not permitted by `now`, a leaf over the same address. Through a writable-clean
+/// leaf nobody writes without asking the tables again (R_SGJBL).
+constexpr bool restricts(Descriptor old, Descriptor now) {
+  constexpr std::uint64_t never = Descriptor::pxn_bit | Descriptor::uxn_bit;
+  return (!old.has(Descriptor::read_only_bit) && !is_writable(now)) ||
+         (old.has(Descriptor::user_bit) && !now.has(Descriptor::user_bit)) ||
+         (~old.bits & now.bits & never) != 0;
+}
+
 /// The physical address of the slot that translates `va` in the table page `table` at `level`.
 constexpr PhysAddr slot_address(const Regime& r, PhysAddr table, Level level, VirtAddr va) {
   return table + std::uint64_t{r.index(level, va)} * sizeof(Descriptor);

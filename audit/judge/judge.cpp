@@ -60,7 +60,8 @@ void Judge::event(const Event& e) {
   ++event_count_;
   // Physical addresses have 52 bits: anything else is damage, and sums over it would wrap.
   const bool is_about_memory = e.kind == EventKind::store || e.kind == EventKind::table ||
-                               e.kind == EventKind::content || e.kind == EventKind::release;
+                               e.kind == EventKind::content || e.kind == EventKind::release ||
+                               e.kind == EventKind::copy;
   if (is_about_memory && e.a >> 52 != 0) return;
   profile_.in_teardown(remover_ && *remover_ == cpus_[e.cpu].task && cpus_[e.cpu].depth == 0);
   switch (e.kind) {
@@ -84,14 +85,22 @@ void Judge::event(const Event& e) {
     case EventKind::tcr: system_register(e); break;
     case EventKind::sgi: profile_.sgi(e); break;
     case EventKind::release: release(e); break;
+    case EventKind::copy: copied(e); break;
     case EventKind::user:
       cpus_[e.cpu].depth = 0;
       user(e);
       break;
     case EventKind::exception: exception(e); break;
     case EventKind::task: task(e); break;
+    case EventKind::thread: threads_.event(e); break;
     case EventKind::mark: profile_.mark(e); break;
-    case EventKind::enter: remover_ = cpus_[e.cpu].task; break;
+    case EventKind::enter:
+      if (static_cast<Watched>(e.op) == Watched::mprotect) {
+        calls_[cpus_[e.cpu].task] = {e.stack, {}};
+      } else {
+        remover_ = cpus_[e.cpu].task;
+      }
+      break;
     case EventKind::leave:
       profile_.teardown_ended(e.b);
       remover_.reset();
@@ -140,8 +149,9 @@ void Judge::store(const Event& e) {
   if (old == now) return;
   profile_.descriptor_store();
   slot->word() = now.bits;
+  if (!left_mapped_.empty()) left_mapped_.erase(e.a);
   const Cpu& cpu = cpus_[e.cpu];
-  const Birth birth{event_count_, time_us_, now.bits, e.stack, e.cpu, cpu.depth};
+  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth};
   const Context* c = tables_.context_of(*slot->table);
   if (!c) return store_unlinked(*slot, now, birth);
 
@@ -156,6 +166,7 @@ void Judge::store(const Event& e) {
                             PhysAddr(below.table->page + 8 * below.index), d);
     });
   }
+  if (now.is_leaf(place.level)) tables_.map(*slot, now);
   if (now.valid()) check_exposed(*slot, *c, old, now, e);
   stale_max_ = std::max<std::uint64_t>(stale_max_, stale_.size());
 }
@@ -174,7 +185,10 @@ void Judge::retire(const Slot& slot, const Context& c, Descriptor old, const Bir
     });
     tables_.unlink(place.level, old);
   }
-  stale_.add(place, c.kernel, address, old, holders, birth);
+  const EntryId id = stale_.add(place, c.kernel, address, old, holders, birth);
+  if (calls_.empty() || id == no_entry || birth.depth != 0) return;
+  if (const auto call = calls_.find(cpus_[birth.cpu].task); call != calls_.end())
+    call->second.changed.push_back(id);
 }
 
 // A page that is walked through stale table entries only: whatever is stored there can be taken for a descriptor.
@@ -236,6 +250,9 @@ void Judge::exception(const Event& e) {
     c.depth = std::min<std::uint8_t>(c.depth + 1, depth_max);
   } else if (c.depth > 0) {
     --c.depth;
+  } else if (const auto call = calls_.find(c.task); call != calls_.end()) {
+    permissions_changed(e, call->second);
+    calls_.erase(call);
   }
 }
 
@@ -246,6 +263,7 @@ void Judge::task(const Event& e) {
   c.drained.fill(event_count_);
   stale_.switched(e.cpu);
   c.task = e.a;
+  c.thread = threads_.number_of(e.a);
   c.depth = 0;
   if (const auto it = depth_of_.find(e.a); it != depth_of_.end()) {
     c.depth = it->second;

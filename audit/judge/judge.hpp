@@ -17,6 +17,7 @@
 #include "audit/judge/stacks.hpp"
 #include "audit/judge/stale_set.hpp"
 #include "audit/judge/tables.hpp"
+#include "audit/judge/threads.hpp"
 #include "audit/result.hpp"
 #include "audit/trace/event.hpp"
 #include "audit/trace/file.hpp"
@@ -51,32 +52,43 @@ class Judge {
     /// have been: one inside a handler is no merit of the interrupted code.
     std::array<std::uint64_t, depth_max + 1> drained{};
     std::uint64_t task = 0;
+    std::uint32_t thread = 0;       ///< the same in Threads
     std::uint8_t depth = 0;         ///< exceptions from EL1 that the running thread is in
     bool in_user = false;           ///< runs user code at this moment
     bool flushes_all_here = false;  ///< a TLBI of everything was issued and is not yet complete
     bool flushes_all = false;       ///< the same, broadcast
   };
-  /// Memory that was given back while a CPU may still reach it, where only a later act makes that a harm.
+  struct Who {
+    std::uint8_t cpu = 0;
+    std::uint32_t thread = 0;  ///< in Threads
+    std::uint32_t stack = 0;
+  };
+  /// What harms only if a CPU that may hold the entry runs its process again: memory given back, or a page copied,
+  /// while it may still be reached.
   struct Deferred {
     EntryId id;
-    StaleEntry entry;            ///< as it was then
-    std::uint64_t released = 0;  ///< event
-    std::uint64_t page = 0;
-    std::uint32_t stack = 0;
-    std::uint8_t cpu = 0;
+    StaleEntry entry;  ///< as it was then
+    shadow::Harm harm;
+    std::string what;  ///< "page 0x... was freed"
+    Who by;
+  };
+  /// A thread inside a system call whose return promises that permissions are changed.
+  struct PermissionCall {
+    std::uint32_t stack = 0;       ///< of its entry
+    std::vector<EntryId> changed;  ///< leaves that it has made stale
   };
   struct Harmed {
     shadow::Harm harm;
     shadow::Cause cause;
     StaleEntry entry;
-    std::string what;         ///< "page 0x... was released"
-    std::uint8_t cpu = 0;     ///< who did it
-    std::uint32_t stack = 0;  ///< and where
+    std::string what;  ///< "page 0x... was released"
+    Who by;
     CpuSet holders;
     EntryId id{};
   };
 
   Deed deed_of(const Event& e) const { return {event_count_, e.stack, e.cpu, e.op, cpus_[e.cpu].depth}; }
+  Who who(const Event& e) const { return {e.cpu, cpus_[e.cpu].thread, e.stack}; }
   CpuSet possible_holders(const Context& c) const;
   std::uint16_t asid_now(const Cpu& c) const;
   void system_register(const Event& e);
@@ -91,11 +103,17 @@ class Judge {
   void task(const Event& e);
   void release(const Event& e);
   void released_while_linked(const Event& e, const Table& table);
+  void released_while_mapped(const Event& e);
+  void report_left_mapped();
   void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
   void user(const Event& e);
+  void copied(const Event& e);
+  void permissions_changed(const Event& e, const PermissionCall& call);
   bool group_refills(const StaleEntry& entry);
   bool refills_through(const StaleEntry& table, const StaleEntry& entry);
+  std::optional<Tables::Leaf> instead_of(const StaleEntry& entry);
   bool still_mapped(const StaleEntry& entry);
+  void defer(const Event& e, EntryId id, const StaleEntry& entry, shadow::Harm harm, std::string_view what);
   bool is_lazy_unmap(std::uint32_t stack);
   void report(const Harmed& harmed);
   std::string issued_since(const StaleEntry& entry);
@@ -103,6 +121,7 @@ class Judge {
 
   TraceHeader header_;
   Stacks stacks_;
+  Threads threads_;
   Tables tables_;
   StaleSet stale_;
   StaleSet::OnDropped entry_dropped_;
@@ -120,6 +139,9 @@ class Judge {
   bool saw_other_tlbi_ = false;
   boost::unordered_flat_set<std::uint64_t> reported_;                         ///< entries
   boost::unordered_flat_map<std::uint16_t, std::vector<Deferred>> deferred_;  ///< by ASID
+  boost::unordered_flat_map<std::uint64_t, PermissionCall> calls_;            ///< by thread
+  boost::unordered_flat_map<std::uint64_t, Harmed>
+      left_mapped_;  ///< by slot: live over a page that was freed
   std::map<std::uint32_t, bool> lazy_stacks_;
   std::map<std::tuple<shadow::Harm, shadow::Cause, std::string, std::string>, Violation> violations_;
 };

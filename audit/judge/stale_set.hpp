@@ -25,6 +25,7 @@ struct Birth {
   std::uint64_t time_us = 0;
   std::uint64_t instead = 0;  ///< the new value of the slot
   std::uint32_t stack = 0;
+  std::uint32_t thread = 0;  ///< in Threads
   std::uint8_t cpu = 0;
   std::uint8_t depth = 0;  ///< exceptions that the CPU was in
 };

@@ -3,10 +3,16 @@
 
 #include <algorithm>
 
+#include "vmsa/layout.hpp"
+
 namespace shootdown::audit {
 namespace {
 /// Tables nest five deep; a page that a buggy kernel links below itself must not send us round for ever.
 constexpr unsigned depth_max = 6;
+
+std::uint64_t mapping_key(PhysAddr output, Level level) {
+  return output.value | static_cast<std::uint64_t>(level.value);
+}
 }  // namespace
 
 Table& Tables::add(std::uint64_t address, Level level) {
@@ -104,12 +110,12 @@ void Tables::place(Table& table, VirtAddr va, std::uint64_t root, bool placed, u
   table.va = va;
   table.root = root;
   table.placed = placed;
-  if (table.level >= vmsa::page_level || depth > depth_max) return;
   const auto context = contexts_.find(root);
-  if (context == contexts_.end()) return;
+  if (context == contexts_.end() || depth > depth_max) return;
   const vmsa::Regime& r = regime_of(context->second);
   for (unsigned i = 0; i < r.entry_count(table.level); ++i) {
     const Descriptor d{table.words[i]};
+    if (placed && d.is_leaf(table.level)) map({&table, i}, d);
     if (!d.is_table(table.level)) continue;
     Table* below = find(vmsa::output_address(r, table.level, d).value);
     if (below && (placed || below->root == root))
@@ -153,13 +159,36 @@ std::optional<shadow::Held> Tables::link_to(const Table& table) {
   return std::nullopt;
 }
 
-std::optional<PhysAddr> Tables::translate(const Context& c, VirtAddr va) {
+void Tables::map(const Slot& slot, Descriptor d) {
+  const Context* c = context_of(*slot.table);
+  if (!c) return;
+  const VirtAddr va = place_of(slot, *c).va;
+  if (c->kernel && vmsa::layout(kernel_, vmsa::LayoutAge::today).linear.contains(va)) return;
+  mapped_at_[mapping_key(vmsa::output_address(regime_of(*c), slot.table->level, d), slot.table->level)] =
+      slot.table->page + sizeof(Descriptor) * slot.index;
+}
+
+std::optional<shadow::Held> Tables::mapping_of(PhysAddr page) {
+  for (Level level = vmsa::pud_level; level <= vmsa::page_level; level = level.next()) {
+    const PhysAddr output = page.align_down(kernel_.span(level));
+    const auto at = mapped_at_.find(mapping_key(output, level));
+    const auto now = at == mapped_at_.end() ? std::nullopt : slot(at->second);
+    const Context* c = now ? context_of(*now->table) : nullptr;
+    if (!c || now->table->level != level) continue;
+    const Descriptor d{now->word()};
+    if (d.is_leaf(level) && vmsa::output_address(regime_of(*c), level, d) == output)
+      return shadow::Held{place_of(*now, *c), PhysAddr(at->second), d};
+  }
+  return std::nullopt;
+}
+
+std::optional<Tables::Leaf> Tables::translate(const Context& c, VirtAddr va) {
   const vmsa::Regime& r = regime_of(c);
   Table* table = find(c.root);
   while (table) {
     const Descriptor d{table->words[r.index(table->level, va)]};
     if (d.is_leaf(table->level))
-      return vmsa::output_address(r, table->level, d) + (va.value & (r.span(table->level) - 1));
+      return Leaf{d, vmsa::output_address(r, table->level, d) + (va.value & (r.span(table->level) - 1))};
     if (!d.is_table(table->level)) return std::nullopt;
     table = find(vmsa::output_address(r, table->level, d).value);
   }

@@ -74,8 +74,16 @@ class Tables {
   /// The descriptor that a walk of the current tables meets on its way into this table; nothing for a root, and for
   /// one that no walk reaches.
   std::optional<shadow::Held> link_to(const Table& table);
-  /// The leaf that the current tables have for an address, and where it ends.
-  std::optional<PhysAddr> translate(const Context& c, VirtAddr va);
+  /// The leaf that the current tables have for an address, and where the address leads.
+  struct Leaf {
+    Descriptor value;
+    PhysAddr output;
+  };
+  std::optional<Leaf> translate(const Context& c, VirtAddr va);
+  /// A leaf was stored at this placed slot: mapping_of() will find it.
+  void map(const Slot& slot, Descriptor d);
+  /// The leaf that maps this page now, the last of several; the linear map, which maps every page, left out.
+  std::optional<shadow::Held> mapping_of(PhysAddr page);
   /// The word of a slot as walkers see it; invalid where no table is known.
   Descriptor read(PhysAddr slot) const;
   /// Calls fn(slot, descriptor) for every valid word of the tables below a table descriptor.
@@ -91,6 +99,8 @@ class Tables {
   boost::unordered_flat_map<std::uint64_t, std::unique_ptr<Table>> by_page_;
   boost::unordered_flat_map<std::uint64_t, std::vector<std::uint64_t>> small_roots_;  ///< by page: addresses
   boost::unordered_flat_map<std::uint64_t, Context> contexts_;                        ///< by root
+  boost::unordered_flat_map<std::uint64_t, std::uint64_t>
+      mapped_at_;  ///< by output and level: slots; some are past
 };
 
 }  // namespace shootdown::audit

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What is a harm, when it is one, and how it is told.
 #include <algorithm>
+#include <utility>
 
 #include "audit/judge/judge.hpp"
 #include "audit/regime.hpp"
@@ -45,13 +46,18 @@ bool Judge::is_lazy_unmap(std::uint32_t stack) {
   return known->second;
 }
 
-// The tables still lead there (a live alias at the same address, other permissions): nobody is harmed.
-bool Judge::still_mapped(const StaleEntry& entry) {
+/// The leaf that the tables have now where the entry came from.
+std::optional<Tables::Leaf> Judge::instead_of(const StaleEntry& entry) {
   const auto slot = tables_.slot(entry.slot.value);
   const Context* c = slot ? tables_.context_of(*slot->table) : nullptr;
-  if (!c) return false;
-  const auto now = tables_.translate(*c, entry.place.va);
-  return now && *now == vmsa::output_address(tables_.regime_of(*c), entry.place.level, entry.value);
+  return c ? tables_.translate(*c, entry.place.va) : std::nullopt;
+}
+
+// The tables still lead there (a live alias at the same address, other permissions): nobody is harmed.
+bool Judge::still_mapped(const StaleEntry& entry) {
+  const auto now = instead_of(entry);
+  const vmsa::Regime& r = tables_.regime_of({.kernel = entry.kernel});
+  return now && now->output == vmsa::output_address(r, entry.place.level, entry.value);
 }
 
 void Judge::release(const Event& e) {
@@ -67,10 +73,10 @@ void Judge::release(const Event& e) {
   stale_.for_each_table_in(start, e.b, [&](EntryId id, const StaleEntry& s) { tables.push_back({id, s}); });
   for (const Found& f : tables)
     report({Harm::stale_table, f.entry.why_kept, f.entry,
-            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack, f.entry.holders,
-            f.id});
+            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), f.entry.holders, f.id});
   for (const Found& f : leaves)
     if (!still_mapped(f.entry)) released_leaf(e, f.id, f.entry);
+  released_while_mapped(e);
   tables_.remove(e.a, e.b, [&](const Table& table) {
     released_while_linked(e, table);
     // An address space that is gone runs no more; its ASID will be another's.
@@ -80,8 +86,7 @@ void Judge::release(const Event& e) {
   });
 }
 
-// No CPU needs to hold anything: every walk from here on goes through the page. A leaf is another matter, because
-// the linear map goes on mapping each page that is free.
+// No CPU needs to hold anything: every walk from here on goes through the page.
 void Judge::released_while_linked(const Event& e, const Table& table) {
   const auto link = tables_.link_to(table);
   if (!link) return;
@@ -91,8 +96,7 @@ void Judge::released_while_linked(const Event& e, const Table& table) {
   StaleEntry entry{*link, c.kernel};
   entry.birth.stack = e.stack;
   report({Harm::stale_table, Cause::freed_early, entry,
-          fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), e.cpu, e.stack, holders,
-          no_entry});
+          fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), holders, no_entry});
 }
 
 // Kernel addresses: any CPU may use them at any moment. A user's: only while its address space runs, so that
@@ -100,11 +104,44 @@ void Judge::released_while_linked(const Event& e, const Table& table) {
 void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
   const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
   if (!entry.kernel) {
-    deferred_[entry.place.asid].push_back({id, entry, event_count_, e.a, e.stack, e.cpu});
+    defer(e, id, entry, Harm::stale_page, what);
   } else if (is_lazy_unmap(entry.birth.stack)) {
     ++deferred_count_;  // judged when the addresses are mapped again: check_exposed()
   } else {
-    report({Harm::stale_page, entry.why_kept, entry, what, e.cpu, e.stack, entry.holders, id});
+    report({Harm::stale_page, entry.why_kept, entry, what, who(e), entry.holders, id});
+  }
+}
+
+void Judge::defer(const Event& e, EntryId id, const StaleEntry& entry, Harm harm, std::string_view what) {
+  deferred_[entry.place.asid].push_back(
+      {id, entry, harm, fmt::format("{} (event {})", what, event_count_), who(e)});
+}
+
+// What is written to a page while it is copied, or after it, is lost to the copy, and seen by whoever keeps the page.
+// Threads of the process that may still write did so in the very moment, if they ran at all. Through an entry that is
+// read-only or writable-clean nobody writes.
+void Judge::copied(const Event& e) {
+  if (e.b == 0 || e.b >> 52 != 0) return;
+  stale_.for_each_leaf_into(PhysAddr(e.a), e.b, [&](EntryId id, const StaleEntry& s) {
+    if (s.kernel || s.value.has(Descriptor::read_only_bit)) return;
+    const auto now = instead_of(s);
+    if (now && vmsa::is_writable(now->value) && still_mapped(s)) return;
+    defer(e, id, s, Harm::stale_permission, fmt::format("page 0x{:x} was copied", e.a));
+  });
+}
+
+// The caller may rely on it from here on: a CPU that still has the old permission is one too many. Where the tables
+// lead elsewhere by now, what was promised is no matter of permissions.
+void Judge::permissions_changed(const Event& e, const PermissionCall& call) {
+  for (const EntryId id : call.changed) {
+    const StaleEntry* s = stale_.find(id);
+    if (!s || s->is_table()) continue;
+    const auto now = instead_of(*s);
+    if (now && (!still_mapped(*s) || !vmsa::restricts(s->value, now->value))) continue;
+    Who by = who(e);
+    by.stack = call.stack;
+    report({Harm::stale_permission, s->why_kept, *s, "the change of permissions returned to its caller", by,
+            s->holders, id});
   }
 }
 
@@ -118,10 +155,9 @@ void Judge::user(const Event& e) {
       deferred->second.push_back(std::move(d));
       continue;
     }
-    report({Harm::stale_page, d.entry.why_kept, d.entry,
-            fmt::format("page 0x{:x} was freed (event {}), and CPU {} ran the process afterwards", d.page,
-                        d.released, e.cpu),
-            d.cpu, d.stack, d.entry.holders, d.id});
+    report({d.harm, d.entry.why_kept, d.entry,
+            fmt::format("{}, and CPU {} ran the process afterwards", d.what, e.cpu), d.by, d.entry.holders,
+            d.id});
   }
 }
 
@@ -145,19 +181,19 @@ void Judge::check_exposed(const Slot& slot, const Context& c, Descriptor old, De
     report(
         {Harm::break_before_make, s.why_kept, s,
          fmt::format("{} 0x{:016x} over it", in_place ? "replaced in place by" : "mapped again by", now.bits),
-         e.cpu, e.stack, holders, id});
+         who(e), holders, id});
   });
 }
 
 void Judge::report(const Harmed& h) {
   // Code that runs under the identity map, one CPU alone, before the kernel is where it belongs.
-  if (h.stack == 0) {
+  if (h.by.stack == 0) {
     ++early_count_;
     return;
   }
   if (h.id != no_entry && !reported_.insert(std::uint64_t{h.id.index} << 32 | h.id.generation).second) return;
   const auto& clear = stacks_.functions(h.entry.birth.stack);
-  const auto& act = stacks_.functions(h.stack);
+  const auto& act = stacks_.functions(h.by.stack);
   const std::string function = clear.empty() ? "?" : clear.front();
   const std::string actor = act.empty() ? "?" : act.front();
   Violation& v = violations_[{h.harm, h.cause, function, actor}];
@@ -167,6 +203,43 @@ void Judge::report(const Harmed& h) {
   v.function = function;
   v.title = fmt::format("{} in {}", shadow::name(h.harm), function);
   v.splat = splat(h);
+}
+
+// Nobody needs to hold the leaf, every walk finds it: not in the linear map, which maps each page that is free. A
+// process harms by running on; kernel code may unmap the page later (free_initmem() does) and is harmed by nobody if
+// it does not use the address until then, so a kernel's leaf is judged when the run is over.
+void Judge::released_while_mapped(const Event& e) {
+  for (std::uint64_t page = e.a; page < e.a + e.b;) {
+    const auto mapping = tables_.mapping_of(PhysAddr(page));
+    if (!mapping) {
+      page += tables_.kernel_regime().page_size();
+      continue;
+    }
+    const Context& c = *tables_.context_of(*tables_.slot(mapping->slot.value)->table);
+    const vmsa::Regime& r = tables_.regime_of(c);
+    StaleEntry entry{*mapping, c.kernel};
+    entry.holders = possible_holders(c);
+    entry.birth.stack = e.stack;
+    entry.why_kept = Cause::freed_early;
+    const std::string what = fmt::format("page 0x{:x} was {}", page, release_text(e.op));
+    if (!c.kernel) {
+      defer(e, no_entry, entry, Harm::stale_page, what);
+    } else if (!entry.holders.empty()) {
+      left_mapped_.try_emplace(
+          mapping->slot.value,
+          Harmed{Harm::stale_page, Cause::freed_early, entry,
+                 fmt::format("{} (event {}), and is still mapped when the run ends", what, event_count_),
+                 who(e), entry.holders, no_entry});
+    }
+    page = vmsa::output_address(r, mapping->place.level, mapping->value).value + r.span(mapping->place.level);
+  }
+}
+
+void Judge::report_left_mapped() {
+  for (const auto& [address, harmed] : std::exchange(left_mapped_, {})) {
+    const auto slot = tables_.slot(address);
+    if (slot && tables_.context_of(*slot->table) && slot->word() == harmed.entry.value.bits) report(harmed);
+  }
 }
 
 std::string Judge::issued_since(const StaleEntry& s) {
@@ -193,18 +266,19 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
   if (h.id == no_entry) {
     lines.push_back("the tables still say so: it was not cleared");
   } else {
-    lines.push_back(fmt::format("CPU {} changed it: 0x{:016x} -> 0x{:016x} (event {}, {} us before)",
-                                s.birth.cpu, s.value.bits, s.birth.instead, s.birth.event,
-                                time_us_ - s.birth.time_us));
+    lines.push_back(fmt::format("CPU {} {} changed it: 0x{:016x} -> 0x{:016x} (event {}, {} us before)",
+                                s.birth.cpu, threads_.text(s.birth.thread), s.value.bits, s.birth.instead,
+                                s.birth.event, time_us_ - s.birth.time_us));
     for (const std::string& place : clear) lines.push_back(" " + place);
     lines.push_back(issued_since(s));
   }
-  lines.push_back(fmt::format("CPU {} did it:", h.cpu));
-  for (const std::string& place : stacks_.places(h.stack)) lines.push_back(" " + place);
+  lines.push_back(fmt::format("CPU {} {} did it:", h.by.cpu, threads_.text(h.by.thread)));
+  for (const std::string& place : stacks_.places(h.by.stack)) lines.push_back(" " + place);
   return lines;
 }
 
 AuditResult Judge::result() {
+  report_left_mapped();
   AuditResult r;
   r.kernel = header_.kernel;
   r.release = header_.release;
@@ -226,6 +300,8 @@ AuditResult Judge::result() {
       "access and dirty flags that hardware sets are seen only when software next writes the descriptor",
       "accesses to user memory by the kernel itself, after the page was given back",
       "pages given back by paths other than the page allocator's watched functions",
+      "pages given back while kernel addresses map them, if they are unmapped before the run ends",
+      "restrictions of permissions that neither mprotect's return nor the copy of a page relies on",
       "stack frames beyond the innermost two may be those of an earlier call through the same frame",
   };
   if (saw_other_tlbi_)

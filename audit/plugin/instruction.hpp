@@ -19,6 +19,7 @@ enum class Action : std::uint8_t {
   ttbr1,
   tcr,
   sgi,
+  vectors,     ///< a write of VBAR_EL1: where exceptions are taken to from now on
   task,        ///< a write of SP_EL0, where Linux keeps its current task
   zero_block,  ///< DC ZVA: stores without a memory callback
   mark,        ///< op: the mark, less its first
@@ -28,6 +29,8 @@ enum class Action : std::uint8_t {
   put_page,
   free_batch,
   free_root,
+  copy_page,
+  system_call,  ///< op: Watched
   user_entry,
   kernel_exception,
   enter,
@@ -76,6 +79,7 @@ constexpr std::optional<Instruction> decode(std::uint32_t opcode) {
     case 0xd5182020: return Instruction{Action::ttbr1, 0, rt};
     case 0xd5182040: return Instruction{Action::tcr, 0, rt};
     case 0xd518cba0: return Instruction{Action::sgi, 0, rt};
+    case 0xd518c000: return Instruction{Action::vectors, 0, rt};
     case 0xd5184100: return Instruction{Action::task, 0, rt};
     default: break;
   }

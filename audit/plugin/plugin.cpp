@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The entry points that QEMU calls. Arguments: ram=FILE,ram_start=N,ram_bytes=N,fd=N,symbols=FILE to watch a kernel,
-// count=FILE to count what the marks of our own image enclose.
+// The entry points that QEMU calls. Arguments: ram=FILE,ram_start=N,ram_bytes=N,fd=N,symbols=FILE to watch a kernel
+// (and task_pid=N,task_comm=N: offsets in its task_struct), count=FILE to count what the marks of our own image enclose.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -89,6 +89,7 @@ extern "C" {
     std::fputs("shootdown-audit: the guest's RAM file or the symbols cannot be read\n", stderr);
     return 1;
   }
+  watcher().name_threads(number("task_pid"), number("task_comm"));
   qemu_plugin_register_vcpu_init_cb(id, on_cpu);
   qemu_plugin_register_vcpu_tb_trans_cb(id, on_translated);
   qemu_plugin_register_atexit_cb(id, on_exit, nullptr);

@@ -15,16 +15,26 @@ constexpr unsigned frame_register = 29;
 constexpr unsigned batch_first_offset = 8;
 constexpr unsigned batch_count_max = 31;
 
-/// Functions by whose execution memory goes back, under the names they have had.
-struct ReleasePoint {
+/// What a function's execution says, under the names that it has had. guest.cpp looks them up.
+struct WatchedFunction {
   const char* name;
   Action action;
+  Watched op = Watched::arch_remove_memory;
 };
-constexpr ReleasePoint release_points[]{
-    {"free_unref_page", Action::free_page},    {"__free_pages_ok", Action::free_page},
-    {"free_frozen_pages", Action::free_page},  {"__free_frozen_pages", Action::free_page},
-    {"__free_pages", Action::put_page},        {"___free_pages", Action::put_page},
-    {"free_unref_folios", Action::free_batch}, {"pgd_free", Action::free_root},
+constexpr WatchedFunction watched_functions[]{
+    {"free_unref_page", Action::free_page},
+    {"__free_pages_ok", Action::free_page},
+    {"free_frozen_pages", Action::free_page},
+    {"__free_frozen_pages", Action::free_page},
+    {"__free_pages", Action::put_page},
+    {"___free_pages", Action::put_page},
+    {"free_unref_folios", Action::free_batch},
+    {"pgd_free", Action::free_root},
+    {"copy_highpage", Action::copy_page},
+    {"copy_user_highpage", Action::copy_page},
+    {"__arm64_sys_mprotect", Action::system_call, Watched::mprotect},
+    {"__arm64_sys_pkey_mprotect", Action::system_call, Watched::mprotect},
+    {"arch_remove_memory", Action::enter},
 };
 
 /// The vectors for exceptions from 64-bit EL0, and from EL1 with its own stack: sync, IRQ, FIQ, SError (D1.3).
@@ -53,12 +63,10 @@ void Watcher::load_symbols(const char* path) {
   unsigned long long address = 0;
   char name[128];
   while (std::fscanf(file, "%llx %127s", &address, name) == 2) {
-    for (const ReleasePoint& p : release_points)
-      if (std::strcmp(name, p.name) == 0) place(address, p.action);
-    if (std::strcmp(name, "arch_remove_memory") == 0) place(address, Action::enter);
+    for (const WatchedFunction& f : watched_functions)
+      if (std::strcmp(name, f.name) == 0) place(address, f.action, static_cast<std::uint16_t>(f.op));
     // Code for the trampoline of page-table isolation enters one instruction later.
     if (std::strcmp(name, "vectors") != 0) continue;
-    for (std::uint64_t v : kernel_vectors) place(address + v, Action::kernel_exception);
     for (std::uint64_t v : user_vectors)
       place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
   }
@@ -151,12 +159,16 @@ void Watcher::executed(unsigned cpu, const Site& site) {
     case Action::tlbi: put(cpu, EventKind::tlbi, i.op, stack_at(cpu, site.pc), operand(), 0); break;
     case Action::tlbi_other: put(cpu, EventKind::tlbi_other, 0, stack_at(cpu, site.pc), site.pc, 0); break;
     case Action::dsb: put(cpu, EventKind::dsb, i.op, stack_at(cpu, site.pc), 0, 0); break;
-    case Action::isb: put(cpu, EventKind::isb, 0, 0, 0, 0); break;
+    case Action::isb: put(cpu, EventKind::isb, 0, stack_at(cpu, site.pc), 0, 0); break;
     case Action::sgi: put(cpu, EventKind::sgi, 0, stack_at(cpu, site.pc), operand(), 0); break;
     case Action::ttbr0:
     case Action::ttbr1:
     case Action::tcr:
     case Action::task: system_register(cpu, site, operand()); break;
+    case Action::vectors:
+      // There are several sets, for CPUs with and without branch history to be cleared.
+      for (std::uint64_t v : kernel_vectors) place(operand() + v, Action::kernel_exception);
+      break;
     case Action::zero_block: zero_block(cpu, site, operand()); break;
     case Action::mark:
       put(cpu, EventKind::mark, 0, 0, i.op, qemu_plugin_u64_sum(instructions_));
@@ -175,6 +187,8 @@ void Watcher::executed(unsigned cpu, const Site& site) {
     }
     case Action::free_batch: free_batch(cpu, site, read_register(cpu, 0)); break;
     case Action::free_root: free_root(cpu, site, read_register(cpu, 1)); break;
+    case Action::copy_page: copy_page(cpu, site, read_register(cpu, 1)); break;
+    case Action::system_call: put(cpu, EventKind::enter, i.op, stack_at(cpu, site.pc), 0, 0); break;
     case Action::user_entry: put(cpu, EventKind::user, 0, 0, 0, 0); break;
     case Action::enter:
       removed_start_ = read_register(cpu, 0);
@@ -200,6 +214,22 @@ void Watcher::executed(unsigned cpu, const Site& site) {
   }
 }
 
+void Watcher::name_thread(unsigned cpu, std::uint64_t task) {
+  if (pid_offset_ == 0) return;
+  // The name may lie across two words, and three words across two pages.
+  auto bytes = [&](std::uint64_t va) {
+    std::uint64_t word = 0;
+    for (unsigned i = 0; i < 8; i += 4) word |= read_kernel(cpu, va + i, 4) << 8 * i;
+    return word;
+  };
+  const ThreadName now{read_kernel(cpu, task + pid_offset_, 4), bytes(task + comm_offset_),
+                       bytes(task + comm_offset_ + 8)};
+  ThreadName& known = thread_names_[task];
+  if (known == now) return;
+  known = now;
+  for (unsigned i = 0; i < now.size(); ++i) put(cpu, EventKind::thread, i, 0, task, now[i]);
+}
+
 void Watcher::system_register(unsigned cpu, const Site& site, std::uint64_t value) {
   Cpu& c = cpus_[cpu];
   switch (site.instruction.action) {
@@ -223,6 +253,7 @@ void Watcher::system_register(unsigned cpu, const Site& site, std::uint64_t valu
       if (c.task == remover_) meter_.stop(cpu, count_at(cpu, site) + 1);
       if (value == remover_) meter_.start(cpu, count_at(cpu, site) + 1);
       c.task = value;
+      name_thread(cpu, value);
       put(cpu, EventKind::task, 0, 0, value, 0);
       break;
   }
@@ -282,6 +313,12 @@ void Watcher::free_root(unsigned cpu, const Site& site, std::uint64_t root) {
   if (!pa || bytes >= regime.page_size()) return;
   tables_.released(*pa, bytes);
   put(cpu, EventKind::release, static_cast<unsigned>(Release::root), stack_at(cpu, site.pc), *pa, bytes);
+}
+
+void Watcher::copy_page(unsigned cpu, const Site& site, std::uint64_t from) {
+  const vmsa::Regime regime = regime_of(cpus_[cpu].tcr, true);
+  const auto pa = vmemmap_.page_address(ram_, regime, from);
+  if (pa) put(cpu, EventKind::copy, 0, stack_at(cpu, site.pc), *pa, regime.page_size());
 }
 
 /// The linear map is plain arithmetic; QEMU is asked for everything else, and at first for the linear map too.

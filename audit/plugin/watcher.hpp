@@ -3,6 +3,7 @@
 // recorded. One lock: events of several CPUs are recorded in the order in which they took it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,10 @@ class Watcher {
   /// back. False with a message for QEMU's log when something is missing.
   bool open(const char* ram_path, std::uint64_t ram_start, std::uint64_t ram_bytes, int fd,
             const char* symbols);
+  /// Where a thread's task_struct has its pid and name, which are recorded then.
+  void name_threads(std::uint64_t pid_offset, std::uint64_t comm_offset) {
+    pid_offset_ = pid_offset, comm_offset_ = comm_offset;
+  }
 
   void add_cpu(unsigned cpu);
   /// The site for an instruction, if it is of interest; the same one each time it is translated.
@@ -55,6 +60,9 @@ class Watcher {
     std::uint32_t zeroed_by = 0;    ///< stack
   };
 
+  /// A pid, and the name's two halves.
+  using ThreadName = std::array<std::uint64_t, 3>;
+
   bool is_of_interest(std::uint64_t pc, std::uint32_t opcode, Instruction& wanted) const;
   void load_symbols(const char* path);
   void place(std::uint64_t address, Action action, std::uint16_t op = 0);
@@ -65,11 +73,13 @@ class Watcher {
   void put(unsigned cpu, EventKind kind, unsigned op, std::uint32_t stack, std::uint64_t a, std::uint64_t b);
   /// Instructions that this CPU executed before the one at this site.
   std::uint64_t count_at(unsigned cpu, const Site& site) const;
+  void name_thread(unsigned cpu, std::uint64_t task);
   void system_register(unsigned cpu, const Site& site, std::uint64_t value);
   void zero_block(unsigned cpu, const Site& site, std::uint64_t va);
   void record_zeroed(unsigned cpu);
   void free_pages(unsigned cpu, const Site& site, std::uint64_t struct_page, unsigned order, Release how);
   void free_batch(unsigned cpu, const Site& site, std::uint64_t batch);
+  void copy_page(unsigned cpu, const Site& site, std::uint64_t from);
   void free_root(unsigned cpu, const Site& site, std::uint64_t root);
   std::uint64_t store_address(unsigned cpu, qemu_plugin_meminfo_t info, std::uint64_t va);
 
@@ -83,7 +93,10 @@ class Watcher {
   std::unordered_map<std::uint64_t, Instruction> places_;                ///< by address
   std::unordered_multimap<std::uint64_t, std::unique_ptr<Site>> sites_;  ///< by pc: code may be patched
   TeardownMeter meter_;
-  std::uint64_t remover_ = 0;  ///< the task that is in a watched function
+  std::uint64_t remover_ = 0;     ///< the task that is in a watched function
+  std::uint64_t pid_offset_ = 0;  ///< 0: not known
+  std::uint64_t comm_offset_ = 0;
+  std::unordered_map<std::uint64_t, ThreadName> thread_names_;
   std::uint64_t removed_start_ = 0;
   std::uint64_t removed_bytes_ = 0;
   GByteArray* scratch_ = nullptr;

@@ -70,7 +70,8 @@ Expected<Resources> make_resources(const GuestOptions& options, const SymbolTabl
   std::string names;
   for (const char* name :
        {"free_unref_page", "__free_pages_ok", "free_frozen_pages", "__free_frozen_pages", "__free_pages",
-        "___free_pages", "free_unref_folios", "pgd_free", "arch_remove_memory", "vectors"}) {
+        "___free_pages", "free_unref_folios", "pgd_free", "copy_highpage", "copy_user_highpage",
+        "__arm64_sys_mprotect", "__arm64_sys_pkey_mprotect", "arch_remove_memory", "vectors"}) {
     for (std::uint64_t address : symbols.addresses_of(name)) names += fmt::format("{:x} {}\n", address, name);
   }
   auto map = memory_file("symbols", names);
@@ -133,10 +134,11 @@ std::vector<std::string> command_line(const GuestOptions& o, const Resources& r)
                   "-device", "virtio-mem-pci,id=vmem0,memdev=plugged,requested-size=0,block-size=2M"});
   }
   if (!o.plugin.empty()) {
-    words.insert(words.end(),
-                 {"-plugin", fmt::format("file={},ram={},ram_start={},ram_bytes={},fd={},symbols={}",
-                                         o.plugin.string(), path_of(r.ram), guest_ram_start, guest_ram_bytes,
-                                         r.events_out.get(), path_of(r.symbols))});
+    std::string plugin =
+        fmt::format("file={},ram={},ram_start={},ram_bytes={},fd={},symbols={}", o.plugin.string(),
+                    path_of(r.ram), guest_ram_start, guest_ram_bytes, r.events_out.get(), path_of(r.symbols));
+    if (o.task) plugin += fmt::format(",task_pid={},task_comm={}", o.task->pid, o.task->comm);
+    words.insert(words.end(), {"-plugin", std::move(plugin)});
   }
   return words;
 }

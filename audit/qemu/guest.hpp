@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "audit/error.hpp"
+#include "audit/kernel/btf.hpp"
 #include "audit/kernel/store.hpp"
 #include "audit/kernel/symbols.hpp"
 
@@ -29,8 +31,9 @@ struct GuestOptions {
   std::string cpu_model = "cortex-a72";
   unsigned timeout_s = 600;             ///< for the whole run
   std::filesystem::path guest_program;  ///< shootdown-guest
+  std::optional<TaskLayout> task;       ///< nothing: threads stay without a pid
   std::filesystem::path plugin;         ///< shootdown-audit.so; empty: run without it, for comparison
-  std::function<bool()> interrupted;  ///< asked now and then; may be empty
+  std::function<bool()> interrupted;    ///< asked now and then; may be empty
 };
 
 struct GuestCallbacks {

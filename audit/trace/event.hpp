@@ -24,12 +24,15 @@ enum class EventKind : std::uint8_t {
   tcr,
   sgi,      ///< a: the value written to ICC_SGI1R_EL1
   release,  ///< memory goes back to its provider; a: its start, b: bytes, op: Release
-  user,     ///< this CPU was at EL0 until just now
-  mark,     ///< a: the guest's mark (protocol.hpp), b: instructions executed so far by all CPUs
-  enter,    ///< op: Watched, a: first argument, b: 0
-  leave,    ///< the same at the return, b: instructions that its thread executed inside, exceptions left out
-  task,     ///< a: the thread that runs on this CPU from here on
-  clock,    ///< a: host time in microseconds since the start
+  copy,  ///< a page of a process is copied, and who writes to it from here on writes in vain; a: the page, b: bytes
+  user,   ///< this CPU was at EL0 until just now
+  mark,   ///< a: the guest's mark (protocol.hpp), b: instructions executed so far by all CPUs
+  enter,  ///< op: Watched, a: first argument, b: 0
+  leave,  ///< of arch_remove_memory; b: instructions that its thread executed inside, exceptions left out
+  task,   ///< a: the thread that runs on this CPU from here on
+  thread,  ///< before its `task`, where it is new or has changed; a: the thread, b: its pid (op 0), its name in two
+           ///< halves (op 1, 2)
+  clock,      ///< a: host time in microseconds since the start
   exception,  ///< op: 1: taken from EL1 to EL1; 0: a return from any exception
   frame,  ///< a: a stack's number, op: depth, b: return address; innermost first, before the stack is used
   count_
@@ -44,8 +47,8 @@ enum class Release : std::uint8_t {
   range,  ///< hot-plugged memory, to its provider
 };
 
-/// Functions whose entry and exit are recorded.
-enum class Watched : std::uint8_t { arch_remove_memory };
+/// Functions whose entry is recorded. The return of a system call is its thread's return to EL0.
+enum class Watched : std::uint8_t { arch_remove_memory, mprotect };
 
 struct Event {
   EventKind kind = EventKind::end;

@@ -2,6 +2,7 @@
 // Strategy: a real kernel, as Debian ships it, shows no violation; the same kernel with one instruction replaced
 // by NOP shows the one that is to be expected, with its cause, in its function. Which instructions, the first
 // run's own trace tells. ./test sets up QEMU and the kernel: where one is missing, that is a failure.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -19,6 +20,11 @@ namespace {
 namespace fs = std::filesystem;
 using shadow::Cause;
 using shadow::Harm;
+using testing::AllOf;
+using testing::Contains;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::StartsWith;
 
 constexpr const char* kernel_spec = "debian:6.12";
 
@@ -66,7 +72,20 @@ class BrokenKernel : public testing::Test {
   }
 
   /// Runs the kernel without the instruction, which must be caught so.
-  void expect_caught(const AuditRequest& sound, const Mutant& mutant, Harm harm, Cause cause) {
+  Violation expect_caught(const AuditRequest& sound, const Mutant& mutant, Harm harm, Cause cause) {
+    AuditResult result;
+    run_without(sound, mutant, result);
+    if (result.violations.empty()) {
+      ADD_FAILURE() << "without " << mutant.operation << " at " << mutant.place;
+      return {};
+    }
+    EXPECT_EQ(result.violations[0].harm, harm) << mutant.place;
+    EXPECT_EQ(result.violations[0].cause, cause) << mutant.place;
+    return result.violations[0];
+  }
+
+ private:
+  void run_without(const AuditRequest& sound, const Mutant& mutant, AuditResult& result) {
     const auto image = load_image(kernel_.image);
     const auto kallsyms = read_kallsyms(*image);
     ASSERT_TRUE(kallsyms);
@@ -75,12 +94,10 @@ class BrokenKernel : public testing::Test {
     AuditRequest again = sound;
     again.kernel = broken.string();
     again.record.clear();
-    const AuditResult result = run(again);
-    ASSERT_FALSE(result.violations.empty()) << "without " << mutant.operation << " at " << mutant.place;
-    EXPECT_EQ(result.violations[0].harm, harm) << mutant.place;
-    EXPECT_EQ(result.violations[0].cause, cause) << mutant.place;
+    result = run(again);
   }
 
+ protected:
   Kernel kernel_;
   Scratch scratch_;
 };
@@ -130,6 +147,22 @@ TEST_F(BrokenKernel, MunmapOnAUserPage) {
   ASSERT_TRUE(mutants);
   expect_caught(sound, find(*mutants, is_tlbi, "tlb_flush", "unmap_page_range"), Harm::stale_page,
                 Cause::no_tlbi);
+}
+
+TEST_F(BrokenKernel, MprotectOnThePermissionThatItTookAway) {
+  AuditRequest sound = request(kernel_spec);
+  sound.workload = "mprotect";
+  sound.memory_bytes = 16 << 20;
+  sound.record = scratch_ / "sound.trc";
+  EXPECT_TRUE(run(sound).violations.empty());
+  const auto mutants = mutants_of(sound.record);
+  ASSERT_TRUE(mutants);
+  const Violation v = expect_caught(sound, find(*mutants, is_tlbi, "tlb_flush", "change_protection"),
+                                    Harm::stale_permission, Cause::no_tlbi);
+  EXPECT_THAT(v.splat, AllOf(Contains(HasSubstr("the change of permissions returned to its caller")),
+                             Contains(ContainsRegex("CPU [0-3] PID 1 .init. changed it: ")),
+                             Contains(ContainsRegex("CPU [0-3] PID 1 .init. did it:")),
+                             Contains(StartsWith(" __arm64_sys_mprotect+"))));
 }
 
 }  // namespace

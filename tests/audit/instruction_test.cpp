@@ -37,6 +37,7 @@ TEST(Instruction, SystemRegistersAndTheirOperand) {
   EXPECT_EQ(decode(0xd5182001), (Instruction{Action::ttbr0, 0, 1})) << "msr ttbr0_el1, x1";
   EXPECT_EQ(decode(0xd5182022), (Instruction{Action::ttbr1, 0, 2})) << "msr ttbr1_el1, x2";
   EXPECT_EQ(decode(0xd5182045), (Instruction{Action::tcr, 0, 5})) << "msr tcr_el1, x5";
+  EXPECT_EQ(decode(0xd518c008), (Instruction{Action::vectors, 0, 8})) << "msr vbar_el1, x8";
   EXPECT_EQ(decode(0xd518cba0), (Instruction{Action::sgi, 0, 0})) << "msr icc_sgi1r_el1, x0";
   EXPECT_EQ(decode(0xd50b7428), (Instruction{Action::zero_block, 0, 8})) << "dc zva, x8";
   EXPECT_EQ(decode(0xd5382001), std::nullopt) << "mrs x1, ttbr0_el1";

@@ -144,6 +144,28 @@ TEST(Descriptor, PageKernelBitByBit) {
   EXPECT_TRUE(d.accessed() && !d.not_global() && !d.contiguous() && is_writable(d) && !d.none());
 }
 
+TEST(Descriptor, WhatRestrictsAnother) {
+  const auto leaf = [](Attributes a) { return make_leaf(regime(12, 48), page_level, PhysAddr(0x1000), a); };
+  const Attributes all{.user = true, .privileged_execute_never = false, .user_execute_never = false};
+  const auto without = [&](auto member, bool value) {
+    Attributes a = all;
+    a.*member = value;
+    return leaf(a);
+  };
+  EXPECT_FALSE(restricts(leaf(all), leaf(all)));
+  for (const Descriptor less : {without(&Attributes::user, false), without(&Attributes::read_only, true),
+                                without(&Attributes::privileged_execute_never, true),
+                                without(&Attributes::user_execute_never, true)}) {
+    EXPECT_TRUE(restricts(leaf(all), less));
+    EXPECT_FALSE(restricts(less, leaf(all)));
+  }
+  EXPECT_FALSE(restricts(leaf(all), without(&Attributes::accessed, false)));
+  // Clean is no restriction, and from clean to read-only none that anybody could miss.
+  const Descriptor clean = leaf({.user = true, .read_only = true, .dbm = true});
+  EXPECT_FALSE(restricts(leaf({.user = true}), clean));
+  EXPECT_FALSE(restricts(clean, leaf({.user = true, .read_only = true})));
+}
+
 TEST(Descriptor, SlotsOfATable) {
   for (const Regime& r : regimes)
     for (Level level = r.root_level(); level <= page_level; level = level.next()) {
