@@ -155,6 +155,10 @@ std::optional<std::vector<std::uint32_t>> find_offsets(const Bytes& b, const Tok
   if (auto found = read_offsets(b, after, names.count, OffsetOrigin::own_place)) return found;
   if (auto found = read_offsets(b, (after + 7) & ~std::size_t{7}, names.count, OffsetOrigin::image))
     return found;
+  return std::nullopt;
+}
+
+std::optional<std::vector<std::uint32_t>> find_old_offsets(const Bytes& b, const Names& names) {
   if (names.count_offset < bytes_before_count(names.count)) return std::nullopt;
   return read_offsets(b, names.count_offset - bytes_before_count(names.count), names.count,
                       OffsetOrigin::image);
@@ -176,6 +180,17 @@ std::optional<std::uint64_t> find_base(const Bytes& b, std::uint64_t memory_byte
   return std::nullopt;
 }
 
+/// Before 6.4 the base may be another than the image's first byte (_stext, where data has no symbols). In the file it
+/// is 0; what it will be, its relocation says: its place, R_AARCH64_RELATIVE, the value.
+std::uint64_t relocated_base(const Bytes& b, const Names& names, std::uint64_t image_base) {
+  const std::array<std::uint64_t, 2> relocation{image_base + names.count_offset - 8, 0x403};
+  std::array<std::uint8_t, sizeof relocation> wanted;
+  std::memcpy(wanted.data(), relocation.data(), sizeof relocation);
+  const auto found = std::search(b.begin(), b.end(), wanted.begin(), wanted.end());
+  const auto value = at<std::uint64_t>(b, static_cast<std::size_t>(found - b.begin()) + sizeof relocation);
+  return value - image_base < b.size() ? value : image_base;
+}
+
 std::string expand_name(const Bytes& b, const Tokens& tokens, std::size_t p, std::size_t count) {
   std::string name;
   for (; count > 0; --count, ++p) {
@@ -192,11 +207,14 @@ Expected<Kallsyms> read_kallsyms(const KernelImage& image) {
   const auto tokens = find_tokens(b);
   auto names = tokens ? find_names(b, *tokens) : std::nullopt;
   if (tokens && !names) names = find_names_by_offsets(b, *tokens, image.memory_bytes);
-  const auto offsets = names ? find_offsets(b, *tokens, *names) : std::nullopt;
+  auto offsets = names ? find_offsets(b, *tokens, *names) : std::nullopt;
+  const bool is_old = names && !offsets;
+  if (is_old) offsets = find_old_offsets(b, *names);
   const auto base = offsets ? find_base(b, image.memory_bytes) : std::nullopt;
   if (!base)
     return fail(ExitCode::bad_data, "the kernel image carries no symbols: give --vmlinux or --system-map");
 
+  const std::uint64_t first = is_old ? relocated_base(b, *names, *base) : *base;
   std::vector<Symbol> symbols;
   std::size_t p = names->start;
   for (std::size_t i = 0; i < names->count && p < b.size(); ++i) {
@@ -206,7 +224,7 @@ Expected<Kallsyms> read_kallsyms(const KernelImage& image) {
     p += n.prefix + n.tokens;
     // The first character is the type, as nm has it.
     if (name.size() > 1 && std::string_view("TtWw").find(name[0]) != std::string_view::npos)
-      symbols.push_back({*base + (*offsets)[i], name.substr(1)});
+      symbols.push_back({first + (*offsets)[i], name.substr(1)});
   }
   return Kallsyms{SymbolTable(std::move(symbols)), *base};
 }

@@ -100,6 +100,8 @@ std::vector<std::uint8_t> image_with_kallsyms(std::size_t count, KallsymsAge age
   const std::uint64_t base = 0xffff800080000000;
   for (int i = 0; i < 4000; ++i) put(b, base + 8 * static_cast<std::uint64_t>(i));  // pointers into itself
   if (age == KallsymsAge::v6_1) {
+    const std::uint64_t place = base + ((b.size() + 24 + 4 * count + 7) & ~std::size_t{7});
+    for (std::uint64_t word : {place, std::uint64_t{0x403}, base + 0x1000}) put(b, word);
     for (std::size_t i = 0; i < count; ++i) put(b, static_cast<std::uint32_t>(16 * i));
     b.resize((b.size() + 7) & ~std::size_t{7});
     put(b, std::uint64_t{0});  // the base, to be relocated
@@ -140,9 +142,10 @@ TEST(Kallsyms, AreFoundInEachLayout) {
     const auto kallsyms = read_kallsyms(*image);
     ASSERT_TRUE(kallsyms) << kallsyms.error().message;
     EXPECT_EQ(kallsyms->base, 0xffff800080000000);
-    EXPECT_EQ(kallsyms->symbols.address_of("f500"), 0xffff800080000000 + 16 * 500);
+    const std::uint64_t first = 0xffff800080000000 + (age == KallsymsAge::v6_1 ? 0x1000 : 0);
+    EXPECT_EQ(kallsyms->symbols.address_of("f500"), first + 16 * 500);
     EXPECT_EQ(kallsyms->symbols.address_of("f14"), std::nullopt) << "data is no function";
-    EXPECT_EQ(kallsyms->symbols.describe(0xffff800080000000 + 16 * 501 + 4), "f501+0x4/0x10");
+    EXPECT_EQ(kallsyms->symbols.describe(first + 16 * 501 + 4), "f501+0x4/0x10");
   }
 }
 
