@@ -150,6 +150,7 @@ void Judge::store(const Event& e) {
   profile_.descriptor_store();
   slot->word() = now.bits;
   if (!left_mapped_.empty()) left_mapped_.erase(e.a);
+  if (!boot_aliases_.empty()) boot_aliases_.erase(e.a);
   const Cpu& cpu = cpus_[e.cpu];
   const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth};
   const Context* c = tables_.context_of(*slot->table);

@@ -142,6 +142,8 @@ class Judge {
   boost::unordered_flat_map<std::uint64_t, PermissionCall> calls_;            ///< by thread
   boost::unordered_flat_map<std::uint64_t, Harmed>
       left_mapped_;  ///< by slot: live over a page that was freed
+  boost::unordered_flat_set<std::uint64_t>
+      boot_aliases_;  ///< slots whose leaf maps whatever is allocated there
   std::map<std::uint32_t, bool> lazy_stacks_;
   std::map<std::tuple<shadow::Harm, shadow::Cause, std::string, std::string>, Violation> violations_;
 };

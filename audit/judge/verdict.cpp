@@ -19,6 +19,10 @@ namespace {
 /// addresses are used again: lazy vunmap. The pages may be freed before (they are, by design).
 constexpr std::array lazy_unmap_functions{"vunmap_range_noflush", "__vunmap_range_noflush"};
 
+/// Hands memory to the page allocator for the first time. What maps it then is an alias for good, as the linear map
+/// is: a block that was mapped for less, such as the device tree's.
+constexpr std::string_view boot_memory_function = "__free_pages_core";
+
 std::string cpu_list(CpuSet cpus) {
   std::string text;
   for (unsigned cpu = 0; cpu < max_cpus; ++cpu)
@@ -209,6 +213,7 @@ void Judge::report(const Harmed& h) {
 // process harms by running on; kernel code may unmap the page later (free_initmem() does) and is harmed by nobody if
 // it does not use the address until then, so a kernel's leaf is judged when the run is over.
 void Judge::released_while_mapped(const Event& e) {
+  const bool is_first = stacks_.passes_through(e.stack, boot_memory_function);
   for (std::uint64_t page = e.a; page < e.a + e.b;) {
     const auto mapping = tables_.mapping_of(PhysAddr(page));
     if (!mapping) {
@@ -217,11 +222,14 @@ void Judge::released_while_mapped(const Event& e) {
     }
     const Context& c = *tables_.context_of(*tables_.slot(mapping->slot.value)->table);
     const vmsa::Regime& r = tables_.regime_of(c);
+    page = vmsa::output_address(r, mapping->place.level, mapping->value).value + r.span(mapping->place.level);
+    if (is_first) boot_aliases_.insert(mapping->slot.value);
+    if (boot_aliases_.contains(mapping->slot.value)) continue;
     StaleEntry entry{*mapping, c.kernel};
     entry.holders = possible_holders(c);
     entry.birth.stack = e.stack;
     entry.why_kept = Cause::freed_early;
-    const std::string what = fmt::format("page 0x{:x} was {}", page, release_text(e.op));
+    const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
     if (!c.kernel) {
       defer(e, no_entry, entry, Harm::stale_page, what);
     } else if (!entry.holders.empty()) {
@@ -231,7 +239,6 @@ void Judge::released_while_mapped(const Event& e) {
                  fmt::format("{} (event {}), and is still mapped when the run ends", what, event_count_),
                  who(e), entry.holders, no_entry});
     }
-    page = vmsa::output_address(r, mapping->place.level, mapping->value).value + r.span(mapping->place.level);
   }
 }
 

@@ -20,7 +20,7 @@ using nlohmann::ordered_json;
 constexpr unsigned attempts_max = 3;
 /// A mutant's guest gets this much longer than the whole kernel's did.
 constexpr double patience = 4;
-constexpr unsigned timeout_s_min = 40;
+constexpr unsigned timeout_s_min = 30;
 
 std::string verdict_text(const Violation& v) {
   return fmt::format("{}, {}", shadow::name(v.harm), shadow::name(v.cause));

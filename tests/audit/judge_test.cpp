@@ -225,6 +225,19 @@ TEST(MappedPage, MayBeUnmappedAfterItIsFreed) {
   EXPECT_EQ(unlinked.verdict(), "");
 }
 
+TEST(MappedPage, ThatBootHandedOverIsAnAlias) {
+  MappedPage m;
+  m.in("__free_pages_core"), m.free_page(0, Machine::page);
+  m.in("free"), m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "");
+  m.in("vmap");
+  m.store(0, slot(Machine::ram + 0x8000), 0);
+  m.dsb_ishst(0), m.tlbi(0, {.op = vmsa::vmalle1is}), m.dsb_ish(0), m.isb(0);
+  m.store(0, slot(Machine::ram + 0x8000), Machine::leaf(Machine::page, false));
+  m.in("free"), m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "stale-page freed-early free x1\n");
+}
+
 TEST(MappedPage, OfABlockIsFoundByAnyOfItsPages) {
   MappedPage m;
   const std::uint64_t block = Machine::ram + 0x200000;
