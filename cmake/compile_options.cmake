@@ -21,8 +21,13 @@ target_compile_options(shootdown_options INTERFACE -Wall -Wextra -Wpedantic -Wno
 
 if(SHOOTDOWN_SANITIZE)
   set(sanitizer_flags -fsanitize=${SHOOTDOWN_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  # -O1: a sanitizer build that takes longer than the tests themselves would not be run.
-  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1" CACHE STRING "Flags of a sanitizer build (assertions on)" FORCE)
+  # A sanitizer build that takes longer than the tests themselves would not be run: what computes is optimised by file
+  # (CMakeLists.txt). A fuzzer does nothing else.
+  set(level -O0)
+  if(SHOOTDOWN_FUZZ)
+    set(level -O1)
+  endif()
+  set(CMAKE_CXX_FLAGS_RELEASE "${level} -g1" CACHE STRING "Flags of a sanitizer build (assertions on)" FORCE)
   # What is loaded into a program that is not ours (property SHOOTDOWN_GUEST_OF_ANOTHER_PROGRAM) cannot bring the
   # run-time library that must have been first in that process.
   set(ours $<NOT:$<BOOL:$<TARGET_PROPERTY:SHOOTDOWN_GUEST_OF_ANOTHER_PROGRAM>>>)

@@ -18,10 +18,13 @@ constexpr vmsa::Regime regime = vmsa::regime(12, 48);
 constexpr unsigned cpus = 3;
 constexpr unsigned tables = 2;
 constexpr unsigned pages = 3;  ///< a table
-constexpr PhysAddr above{0x41000000};
+constexpr PhysAddr root{0x40000000};
+constexpr PhysAddr below_root{0x40001000};
+constexpr PhysAddr above{0x41000000};  ///< the table above the two
 
 constexpr PhysAddr table(unsigned t) { return above + 0x1000 * (t + 1); }
 constexpr PhysAddr slot(unsigned t, unsigned i) { return table(t) + 8 * i; }
+constexpr unsigned table_of(PhysAddr slot) { return static_cast<unsigned>((slot - above) / 0x1000) - 1; }
 
 /// A level 2 table and two tables of pages below it.
 class TwoTables : public shadow::TableMemory {
@@ -67,6 +70,13 @@ struct Both {
   shadow::Shadow shadow{regime, cpus};
   StaleSet stale{regime, regime};
 
+  Both() {
+    const vmsa::Level top = regime.root_level();
+    memory.words[vmsa::slot_address(regime, root, top, regime.base())] = vmsa::make_table(regime, below_root);
+    memory.words[vmsa::slot_address(regime, below_root, top.next(), regime.base())] =
+        vmsa::make_table(regime, above);
+  }
+
   bool linked(unsigned t) const { return memory.read(slot(t)).valid(); }
   static PhysAddr slot(unsigned t) { return above + 8 * t; }
 
@@ -93,14 +103,17 @@ struct Both {
     }
   }
   void tlbi(unsigned cpu, const vmsa::Tlbi& t) {
-    shadow.tlbi(memory, above, cpu, t);
+    shadow.tlbi(memory, root, cpu, t);
     stale.tlbi(
         {.cpu = static_cast<std::uint8_t>(cpu)}, shadow.cpus(), t, [](const StaleEntry&) { return true; },
-        [](const StaleEntry&) { return false; },
+        [&](const StaleEntry& e) {
+          const bool is_linked = e.place.level == vmsa::page_level && linked(table_of(e.slot));
+          return is_linked && shadow::group_refills(regime, memory, e);
+        },
         [&](const StaleEntry& through, const StaleEntry& e) {
           const bool below =
               vmsa::output_address(regime, through.place.level, through.value) == e.slot.align_down(0x1000);
-          return below && memory.read(e.slot) == e.value;
+          return below && (memory.read(e.slot) == e.value || shadow::group_refills(regime, memory, e));
         });
   }
 };
@@ -112,6 +125,15 @@ vmsa::Tlbi random_tlbi(std::mt19937& random) {
   if (random() % 4 == 0) t.ttl = vmsa::Level{static_cast<int>(1 + random() % 3)};
   t.asid = static_cast<std::uint16_t>(random() % 3);
   return t;
+}
+
+/// A page, which one in three times is a member of a contiguous group, mostly in its place there.
+Descriptor random_leaf(std::mt19937& random, unsigned i) {
+  vmsa::Attributes attributes;
+  attributes.contiguous = random() % 3 == 0;
+  attributes.read_only = random() % 2 == 0;
+  const unsigned page = attributes.contiguous && random() % 4 != 0 ? i : random() % 3;
+  return vmsa::make_leaf(regime, vmsa::page_level, PhysAddr(0x50000000 + 0x1000 * page), attributes);
 }
 
 TEST(StaleSet, HoldsWhatTheShadowHolds) {
@@ -127,10 +149,7 @@ TEST(StaleSet, HoldsWhatTheShadowHolds) {
         case 0:
         case 1:
           if (!both.linked(t)) break;
-          both.store(place_of(t, i), slot(t, i),
-                     random() % 2 ? Descriptor{}
-                                  : vmsa::make_leaf(regime, vmsa::page_level,
-                                                    PhysAddr(0x50000000 + 0x1000 * (random() % 3)), {}));
+          both.store(place_of(t, i), slot(t, i), random() % 2 ? Descriptor{} : random_leaf(random, i));
           break;
         case 2:
         case 3: both.tlbi(cpu, random_tlbi(random)); break;
