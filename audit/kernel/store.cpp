@@ -148,6 +148,8 @@ Expected<Kernel> find_kernel(std::string_view spec, const Progress& progress) {
     if (!kernels) return tl::unexpected(kernels.error());
     auto kernel = resolve(*kernels, spec);
     if (!kernel) return tl::unexpected(kernel.error());
+    // Under its own name it may be there already.
+    if (spec != kernel->spec()) return find_kernel(kernel->spec(), progress);
     auto archive = AptArchive::open(cache_directory(), progress);
     if (!archive) return tl::unexpected(archive.error());
     const fs::path dir = kernels_dir / kernel->release;
@@ -157,10 +159,7 @@ Expected<Kernel> find_kernel(std::string_view spec, const Progress& progress) {
     if (unpacked && kernel->modules.name != kernel->image.name)
       unpacked = archive->unpack(kernel->modules, {"*/virtio_mem.ko*"}, dir / "modules", progress);
     if (!unpacked) return tl::unexpected(unpacked.error());
-    if (spec == kernel->spec())
-      fs::create_directory_symlink(kernel->release, link, error);
-    else
-      return find_kernel(kernel->spec(), progress);
+    fs::create_directory_symlink(kernel->release, link, error);
   }
   const fs::path dir = fs::canonical(link, error);
   Kernel kernel{.name = std::string(spec),

@@ -26,7 +26,12 @@ using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-constexpr const char* kernel_spec = "debian:6.12";
+/// Under sanitizers a guest takes three times as long, and two workloads reach all code of ours that a third does.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool is_sanitized = true;
+#else
+constexpr bool is_sanitized = false;
+#endif
 
 void tell(std::string_view line) { std::cerr << "audit test: " << line << '\n'; }
 
@@ -48,7 +53,8 @@ class BrokenKernel : public testing::Test {
   void SetUp() override {
     const auto qemu = usable_qemu();
     ASSERT_TRUE(qemu) << qemu.error().message;
-    auto kernel = find_kernel(kernel_spec, tell);
+    // Once for all: which is the newest, apt takes seconds to say.
+    static const auto kernel = find_kernel("debian:6.12", tell);
     ASSERT_TRUE(kernel) << kernel.error().message;
     kernel_ = *kernel;
   }
@@ -117,7 +123,7 @@ bool is_tlbi(const std::string& operation) { return operation.find("E1") != std:
 bool is_dsb_ish(const std::string& operation) { return operation == "DSB ISH"; }
 
 TEST_F(BrokenKernel, HotUnplug) {
-  AuditRequest sound = request(kernel_spec);
+  AuditRequest sound = request(kernel_.name);
   sound.memory_bytes = 256 << 20;
   sound.record = scratch_ / "sound.trc";
   const AuditResult result = run(sound);
@@ -138,7 +144,7 @@ TEST_F(BrokenKernel, HotUnplug) {
 }
 
 TEST_F(BrokenKernel, MunmapOnAUserPage) {
-  AuditRequest sound = request(kernel_spec);
+  AuditRequest sound = request(kernel_.name);
   sound.workload = "munmap";
   sound.memory_bytes = 16 << 20;
   sound.record = scratch_ / "sound.trc";
@@ -150,9 +156,10 @@ TEST_F(BrokenKernel, MunmapOnAUserPage) {
 }
 
 TEST_F(BrokenKernel, MprotectOnThePermissionThatItTookAway) {
-  AuditRequest sound = request(kernel_spec);
+  if (is_sanitized) GTEST_SKIP() << "the release build runs it";
+  AuditRequest sound = request(kernel_.name);
   sound.workload = "mprotect";
-  sound.memory_bytes = 16 << 20;
+  sound.memory_bytes = 8 << 20;
   sound.record = scratch_ / "sound.trc";
   EXPECT_TRUE(run(sound).violations.empty());
   const auto mutants = mutants_of(sound.record);
