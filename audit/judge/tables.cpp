@@ -168,18 +168,35 @@ void Tables::map(const Slot& slot, Descriptor d) {
       slot.table->page + sizeof(Descriptor) * slot.index;
 }
 
-std::optional<shadow::Held> Tables::mapping_of(PhysAddr page) {
-  for (Level level = vmsa::pud_level; level <= vmsa::page_level; level = level.next()) {
-    const PhysAddr output = page.align_down(kernel_.span(level));
-    const auto at = mapped_at_.find(mapping_key(output, level));
-    const auto now = at == mapped_at_.end() ? std::nullopt : slot(at->second);
-    const Context* c = now ? context_of(*now->table) : nullptr;
-    if (!c || now->table->level != level) continue;
-    const Descriptor d{now->word()};
-    if (d.is_leaf(level) && vmsa::output_address(regime_of(*c), level, d) == output)
-      return shadow::Held{place_of(*now, *c), PhysAddr(at->second), d};
+std::optional<shadow::Held> Tables::live_leaf(std::uint64_t address, Level level, PhysAddr output) const {
+  const auto at = slot(address);
+  const Context* c = at ? context_of(*at->table) : nullptr;
+  if (!c || at->table->level != level) return std::nullopt;
+  const Descriptor d{at->word()};
+  if (!d.is_leaf(level) || vmsa::output_address(regime_of(*c), level, d) != output) return std::nullopt;
+  return shadow::Held{place_of(*at, *c), PhysAddr(address), d};
+}
+
+// A lookup for each page and level, or a look at all mappings: whichever is less.
+void Tables::for_each_mapping_of(PhysAddr start, std::uint64_t bytes,
+                                 const std::function<void(const shadow::Held&)>& fn) const {
+  if (bytes >> page_shift_ > mapped_at_.size()) {
+    for (const auto& [key, at] : mapped_at_) {
+      const Level level{static_cast<int>(key & 7)};
+      const PhysAddr output(key & ~std::uint64_t{7});
+      if (output >= start + bytes || start >= output + kernel_.span(level)) continue;
+      if (const auto leaf = live_leaf(at, level, output)) fn(*leaf);
+    }
+    return;
   }
-  return std::nullopt;
+  for (Level level = vmsa::pud_level; level <= vmsa::page_level; level = level.next()) {
+    const std::uint64_t span = kernel_.span(level);
+    for (PhysAddr output = start.align_down(span); output < start + bytes; output += span) {
+      const auto at = mapped_at_.find(mapping_key(output, level));
+      const auto leaf = at == mapped_at_.end() ? std::nullopt : live_leaf(at->second, level, output);
+      if (leaf) fn(*leaf);
+    }
+  }
 }
 
 std::optional<Tables::Leaf> Tables::translate(const Context& c, VirtAddr va) {

@@ -80,10 +80,12 @@ class Tables {
     PhysAddr output;
   };
   std::optional<Leaf> translate(const Context& c, VirtAddr va);
-  /// A leaf was stored at this placed slot: mapping_of() will find it.
+  /// A leaf was stored at this placed slot: for_each_mapping_of() will find it.
   void map(const Slot& slot, Descriptor d);
-  /// The leaf that maps this page now, the last of several; the linear map, which maps every page, left out.
-  std::optional<shadow::Held> mapping_of(PhysAddr page);
+  /// Calls fn for the leaves that map a page of [start, start + bytes) now, of several over one page the last. The
+  /// linear map, which maps every page, is left out.
+  void for_each_mapping_of(PhysAddr start, std::uint64_t bytes,
+                           const std::function<void(const shadow::Held&)>& fn) const;
   /// The word of a slot as walkers see it; invalid where no table is known.
   Descriptor read(PhysAddr slot) const;
   /// Calls fn(slot, descriptor) for every valid word of the tables below a table descriptor.
@@ -91,6 +93,7 @@ class Tables {
 
  private:
   void place(Table& table, VirtAddr va, std::uint64_t root, bool placed, unsigned depth);
+  std::optional<shadow::Held> live_leaf(std::uint64_t slot, Level level, PhysAddr output) const;
   unsigned word_count() const { return 1u << (page_shift_ - 3); }
 
   unsigned page_shift_;

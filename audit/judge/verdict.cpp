@@ -214,18 +214,11 @@ void Judge::report(const Harmed& h) {
 // it does not use the address until then, so a kernel's leaf is judged when the run is over.
 void Judge::released_while_mapped(const Event& e) {
   const bool is_first = stacks_.passes_through(e.stack, boot_memory_function);
-  for (std::uint64_t page = e.a; page < e.a + e.b;) {
-    const auto mapping = tables_.mapping_of(PhysAddr(page));
-    if (!mapping) {
-      page += tables_.kernel_regime().page_size();
-      continue;
-    }
-    const Context& c = *tables_.context_of(*tables_.slot(mapping->slot.value)->table);
-    const vmsa::Regime& r = tables_.regime_of(c);
-    page = vmsa::output_address(r, mapping->place.level, mapping->value).value + r.span(mapping->place.level);
-    if (is_first) boot_aliases_.insert(mapping->slot.value);
-    if (boot_aliases_.contains(mapping->slot.value)) continue;
-    StaleEntry entry{*mapping, c.kernel};
+  tables_.for_each_mapping_of(PhysAddr(e.a), e.b, [&](const shadow::Held& mapping) {
+    if (is_first) boot_aliases_.insert(mapping.slot.value);
+    if (boot_aliases_.contains(mapping.slot.value)) return;
+    const Context& c = *tables_.context_of(*tables_.slot(mapping.slot.value)->table);
+    StaleEntry entry{mapping, c.kernel};
     entry.holders = possible_holders(c);
     entry.birth.stack = e.stack;
     entry.why_kept = Cause::freed_early;
@@ -234,12 +227,12 @@ void Judge::released_while_mapped(const Event& e) {
       defer(e, no_entry, entry, Harm::stale_page, what);
     } else if (!entry.holders.empty()) {
       left_mapped_.try_emplace(
-          mapping->slot.value,
+          mapping.slot.value,
           Harmed{Harm::stale_page, Cause::freed_early, entry,
                  fmt::format("{} (event {}), and is still mapped when the run ends", what, event_count_),
                  who(e), entry.holders, no_entry});
     }
-  }
+  });
 }
 
 void Judge::report_left_mapped() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Strategy: the whole campaign over broken kernels for two workloads. Each mutant is caught, kills or hangs its
+// Strategy: the whole campaign over broken kernels for four workloads. Each mutant is caught, kills or hangs its
 // guest, or has a reason that the unbroken kernel's own trace gives; and where the trace, judged without the
 // instruction, shows a violation, the broken kernel shows one.
 #include <gtest/gtest.h>
@@ -45,6 +45,8 @@ void expect_explained(const std::vector<CampaignRow>& rows) {
 
 TEST(CampaignLong, HotUnplug) { expect_explained(campaign("hot-unplug", 256 << 20)); }
 TEST(CampaignLong, Munmap) { expect_explained(campaign("munmap", 16 << 20)); }
+TEST(CampaignLong, ForkWriteFault) { expect_explained(campaign("fork-write-fault", 4 << 20)); }
+TEST(CampaignLong, Mprotect) { expect_explained(campaign("mprotect", 8 << 20)); }
 
 }  // namespace
 }  // namespace shootdown::audit::test
