@@ -142,6 +142,7 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
     if (auto done = writer->finish({judge.stacks().names(), outcome->seconds}); !done)
       return tl::unexpected(done.error());
   }
+  judge.ended();
   AuditResult result = judge.result();
   result.release = outcome->release;
   result.seconds = outcome->seconds;
@@ -162,6 +163,7 @@ Expected<AuditResult> audit_trace(const std::filesystem::path& path) {
     if (!frame) return tl::unexpected(frame.error());
     if (!judge.chunk(*frame)) return fail(ExitCode::bad_data, "{} has a damaged frame", path.string());
   }
+  judge.ended();
   AuditResult result = judge.result();
   result.seconds = trace->trailer().seconds;
   result.judge_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();

@@ -54,9 +54,14 @@ void wait_for(std::uint64_t bytes, const char* what) {
 }  // namespace
 
 void hot_unplug(std::size_t bytes) {
-  for (const char* path : {"/modules/virtio_mem.ko", "/modules/virtio_mem.ko.xz"}) load_module(path);
+  // Before 6.12 Debian's virtio-pci is a module too.
+  for (const char* name : {"virtio_pci_modern_dev", "virtio_pci_legacy_dev", "virtio_pci", "virtio_mem"})
+    for (const char* suffix : {".ko", ".ko.xz"})
+      load_module((std::string("/modules/") + name + suffix).c_str());
   if (access("/sys/bus/virtio/drivers/virtio_mem", F_OK) != 0)
     die("the kernel has no virtio-mem driver, which the workload hot-unplug needs");
+  if (access("/sys/bus/virtio/drivers/virtio_mem/virtio0", F_OK) != 0)
+    die("the kernel's virtio-mem driver finds no device: virtio_pci.ko is missing beside virtio_mem.ko");
   if (!write_file("/sys/devices/system/memory/auto_online_blocks", "online_movable"))
     die("the kernel cannot hot-plug memory");
   say("plug %zu", bytes);

@@ -32,6 +32,8 @@ class Judge {
   /// Decodes and judges a chunk; false when it is damaged.
   bool chunk(std::span<const std::uint8_t> bytes);
 
+  /// The guest has come to its end, and was not stopped on its way: what is not done by now is not done.
+  void ended();
   AuditResult result();
   Stacks& stacks() { return stacks_; }
 
@@ -104,7 +106,6 @@ class Judge {
   void release(const Event& e);
   void released_while_linked(const Event& e, const Table& table);
   void released_while_mapped(const Event& e);
-  void report_left_mapped();
   void released_leaf(const Event& e, EntryId id, const StaleEntry& entry);
   void user(const Event& e);
   void copied(const Event& e);

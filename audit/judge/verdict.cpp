@@ -235,7 +235,7 @@ void Judge::released_while_mapped(const Event& e) {
   });
 }
 
-void Judge::report_left_mapped() {
+void Judge::ended() {
   for (const auto& [address, harmed] : std::exchange(left_mapped_, {})) {
     const auto slot = tables_.slot(address);
     if (slot && tables_.context_of(*slot->table) && slot->word() == harmed.entry.value.bits) report(harmed);
@@ -278,7 +278,6 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
 }
 
 AuditResult Judge::result() {
-  report_left_mapped();
   AuditResult r;
   r.kernel = header_.kernel;
   r.release = header_.release;

@@ -154,10 +154,12 @@ Expected<Kernel> find_kernel(std::string_view spec, const Progress& progress) {
     if (!archive) return tl::unexpected(archive.error());
     const fs::path dir = kernels_dir / kernel->release;
     fs::create_directories(dir, error);
-    auto unpacked = archive->unpack(kernel->image, {"*/vmlinuz*", "*/config-*", "*/virtio_mem.ko*"},
-                                    dir / "image", progress);
+    auto unpacked =
+        archive->unpack(kernel->image, {"*/vmlinuz*", "*/config-*", "*/virtio_mem.ko*", "*/virtio_pci*.ko*"},
+                        dir / "image", progress);
     if (unpacked && kernel->modules.name != kernel->image.name)
-      unpacked = archive->unpack(kernel->modules, {"*/virtio_mem.ko*"}, dir / "modules", progress);
+      unpacked = archive->unpack(kernel->modules, {"*/virtio_mem.ko*", "*/virtio_pci*.ko*"}, dir / "modules",
+                                 progress);
     if (!unpacked) return tl::unexpected(unpacked.error());
     fs::create_directory_symlink(kernel->release, link, error);
   }

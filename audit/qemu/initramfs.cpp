@@ -34,7 +34,7 @@ Expected<std::string> build_initramfs(const GuestOptions& options) {
   if (!options.kernel.modules_dir.empty()) {
     for (const auto& entry : fs::recursive_directory_iterator(options.kernel.modules_dir, error)) {
       const std::string name = entry.path().filename().string();
-      if (!name.starts_with("virtio_mem.ko")) continue;
+      if (!name.starts_with("virtio_mem.ko") && !name.starts_with("virtio_pci")) continue;
       if (const auto module = contents(entry.path())) cpio.file("modules/" + name, *module);
     }
   }

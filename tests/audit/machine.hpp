@@ -74,6 +74,7 @@ class Machine {
 
   /// "harm cause function xN", a line each; empty when nothing was found.
   std::string verdict() {
+    judge_.ended();
     std::string text;
     for (const Violation& v : judge_.result().violations)
       text += fmt::format("{} {} {} x{}\n", shadow::name(v.harm), shadow::name(v.cause), v.function, v.count);

@@ -33,6 +33,7 @@ class Replayer {
       for (Event e; decoder.next(e);) event(e);
     }
     judge_.stale().for_each([this](const StaleEntry& e) { note(e, End::still_stale); });
+    judge_.ended();
     replay_.violations = judge_.result().violations;
     return std::move(replay_);
   }

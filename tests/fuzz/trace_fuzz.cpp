@@ -30,6 +30,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                            .ram_bytes = 1 << 30};
   Judge judge(header, [](std::uint64_t) { return "f+0x0/0x10"; });
   (void)judge.chunk(bytes);
+  judge.ended();
   (void)judge.result();
   return 0;
 }
