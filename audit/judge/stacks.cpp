@@ -5,7 +5,8 @@
 
 namespace shootdown::audit {
 namespace {
-constexpr std::uint32_t stack_count_max = 1u << 24;
+/// Stacks are numbered as they come.
+constexpr std::uint32_t stack_number_gap_max = 1u << 12;
 constexpr unsigned depth_max = 64;
 }  // namespace
 
@@ -13,7 +14,7 @@ std::string_view function_of(std::string_view place) { return place.substr(0, pl
 
 void Stacks::add_frame(std::uint32_t stack, unsigned depth, std::uint64_t address) {
   // A damaged trace must not make us allocate without end.
-  if (stack >= stack_count_max || depth >= depth_max) return;
+  if (stack > stacks_.size() + stack_number_gap_max || depth >= depth_max) return;
   if (stack >= stacks_.size()) stacks_.resize(stack + 1);
   auto& addresses = stacks_[stack].addresses;
   if (depth == 0) stacks_[stack] = {};
@@ -21,8 +22,9 @@ void Stacks::add_frame(std::uint32_t stack, unsigned depth, std::uint64_t addres
   addresses[depth] = address;
 }
 
-Stacks::Stack& Stacks::resolved(std::uint32_t number) {
-  if (number >= stacks_.size()) stacks_.resize(number + 1);
+const Stacks::Stack& Stacks::resolved(std::uint32_t number) {
+  static const Stack unknown;
+  if (number >= stacks_.size()) return unknown;
   Stack& s = stacks_[number];
   if (!s.places.empty() || s.addresses.empty()) return s;
   std::vector<std::string> names;

@@ -35,7 +35,7 @@ class Stacks {
     std::vector<std::string> places;
     std::vector<std::string> functions;
   };
-  Stack& resolved(std::uint32_t stack);
+  const Stack& resolved(std::uint32_t stack);
 
   Symbolizer symbolizer_;
   std::vector<Stack> stacks_;

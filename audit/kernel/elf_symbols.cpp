@@ -16,10 +16,14 @@ bool read_at(std::ifstream& file, std::uint64_t offset, void* to, std::size_t by
   return static_cast<bool>(file.read(static_cast<char*>(to), static_cast<std::streamsize>(bytes)));
 }
 
-constexpr std::uint64_t table_bytes_max = std::uint64_t{1} << 30;
+std::uint64_t size_of(std::ifstream& file) {
+  file.clear();
+  file.seekg(0, std::ios::end);
+  return static_cast<std::uint64_t>(file.tellg());
+}
 
 std::vector<char> section(std::ifstream& file, const Elf64_Shdr& header) {
-  std::vector<char> bytes(header.sh_size <= table_bytes_max ? header.sh_size : 0);
+  std::vector<char> bytes(header.sh_size <= size_of(file) ? header.sh_size : 0);
   if (!read_at(file, header.sh_offset, bytes.data(), bytes.size())) bytes.clear();
   return bytes;
 }

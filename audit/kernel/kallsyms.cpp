@@ -21,7 +21,8 @@ using Bytes = std::vector<std::uint8_t>;
 template <typename T>
 T at(const Bytes& b, std::size_t offset) {
   T value{};
-  if (offset + sizeof value <= b.size()) std::memcpy(&value, b.data() + offset, sizeof value);
+  if (offset <= b.size() && b.size() - offset >= sizeof value)
+    std::memcpy(&value, b.data() + offset, sizeof value);
   return value;
 }
 
@@ -191,12 +192,15 @@ std::uint64_t relocated_base(const Bytes& b, const Names& names, std::uint64_t i
   return value - image_base < b.size() ? value : image_base;
 }
 
+/// No kernel allows more (KSYM_NAME_LEN).
+constexpr std::size_t name_bytes_max = 512;
+
 std::string expand_name(const Bytes& b, const Tokens& tokens, std::size_t p, std::size_t count) {
   std::string name;
-  for (; count > 0; --count, ++p) {
-    const std::size_t token = tokens.strings + at<std::uint16_t>(b, tokens.index + 2 * b[p]);
-    name += reinterpret_cast<const char*>(b.data() + token);
-  }
+  for (; count > 0 && p < b.size() && name.size() < name_bytes_max; --count, ++p)
+    for (std::size_t c = tokens.strings + at<std::uint16_t>(b, tokens.index + 2 * b[p]);
+         c < b.size() && b[c] != 0 && name.size() < name_bytes_max; ++c)
+      name += static_cast<char>(b[c]);
   return name;
 }
 
