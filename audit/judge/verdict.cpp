@@ -301,6 +301,7 @@ AuditResult Judge::result() {
       "pages given back by paths other than the page allocator's watched functions",
       "pages given back while kernel addresses map them, if they are unmapped before the run ends",
       "restrictions of permissions that neither mprotect's return nor the copy of a page relies on",
+      "walker-table, lost-update, unexpected-fault, livelock, deadlock and leak are not looked for",
       "stack frames beyond the innermost two may be those of an earlier call through the same frame",
   };
   if (saw_other_tlbi_)
