@@ -4,11 +4,11 @@
 // The exemplar documents each operation; it compiles and does nothing.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <array>
 #include <type_traits>
 
 #include "vmsa/address.hpp"
@@ -149,7 +149,9 @@ concept Machine = requires(M& m, const M& c, PhysAddr pa, VirtAddr va, Descripto
   m.cond_resched();
   m.warn("");
   m.enter("");
-  requires requires { m.leave(nullptr, std::size_t{}); } || requires(const char* name) { m.leave(name); };
+  requires requires { m.leave(nullptr, std::size_t{}); } || requires(const char* name) {
+    m.leave(name);
+  };
 };
 
 static_assert(Machine<Exemplar>);
@@ -163,7 +165,9 @@ static_assert(Machine<Exemplar>);
 template <Machine M, typename Result = void>
 class Scope {
  public:
-  [[gnu::always_inline]] Scope(M& m, const char* function) : m_(m), function_(function) { m_.enter(function); }
+  [[gnu::always_inline]] Scope(M& m, const char* function) : m_(m), function_(function) {
+    m_.enter(function);
+  }
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   // A model machine suspends a procedure by an exception; nothing else may leave without a result.

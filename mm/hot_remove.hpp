@@ -79,8 +79,7 @@ void remove_linear_map(M& m, const MemoryMap& map, PhysRange range, const Remove
 template <Regime R, Machine M>
 void arch_remove_memory(M& m, const MemoryMap& map, PhysRange range, const RemovePlan& plan) {
   Scope scope(m, "arch_remove_memory");
-  for_each_section<R>(m, range,
-                      [&](PhysRange section) { vmemmap_free<R>(m, map, section, plan); });
+  for_each_section<R>(m, range, [&](PhysRange section) { vmemmap_free<R>(m, map, section, plan); });
   if (plan.strategy.vmemmap == LeafFlush::whole_range) vmemmap_flush_and_free<R>(m, map, range, plan);
   remove_linear_map<R>(m, map, range, plan);
   if (plan.strategy.tables != TableFree::later) return;

@@ -52,8 +52,8 @@ inline constexpr std::array<Strategy, 7> strategies{{
      LeafFlush::each_leaf, TableFree::after_flush},
     {"L", "B, and vmemmap pages on a list until one flush", LeafFlush::whole_range, LeafFlush::whole_range,
      TableFree::after_flush},
-    {"T", "unlink everything, one flush for leaves and tables, then free", LeafFlush::later,
-     LeafFlush::later, TableFree::later},
+    {"T", "unlink everything, one flush for leaves and tables, then free", LeafFlush::later, LeafFlush::later,
+     TableFree::later},
     {"freed-before-flush", "B with table pages freed before their flush", LeafFlush::whole_range,
      LeafFlush::each_leaf, TableFree::before_flush},
 }};
@@ -65,7 +65,7 @@ struct Mapping {
   bool contiguous;
 };
 inline constexpr std::array<Mapping, 4> mappings{{
-    {"pages", vmsa::page_level, false},   // rodata=full without BBML2: Grace, Neoverse-N1 to -V2
+    {"pages", vmsa::page_level, false},  // rodata=full without BBML2: Grace, Neoverse-N1 to -V2
     {"contpte", vmsa::page_level, true},
     {"blocks", vmsa::pud_level, false},
     {"contpmd", vmsa::pmd_level, true},

@@ -27,8 +27,9 @@ template <Machine M>
 /// Issues what covers `range`, without barriers.
 template <Regime R, Machine M>
 [[gnu::always_inline]] inline void issue_range(M& m, VirtRange range, vmsa::TlbiOp op) {
-  vmsa::for_each_tlbi(R, {.range = range, .op = op}, m.features().range_tlbi,
-                      [&](const vmsa::Tlbi& t) __attribute__((always_inline)) { m.tlbi(t); });
+  vmsa::for_each_tlbi(
+      R, {.range = range, .op = op},
+      m.features().range_tlbi, [&](const vmsa::Tlbi& t) __attribute__((always_inline)) { m.tlbi(t); });
 }
 
 /// flush_tlb_kernel_range(): the leaves of a range, on all CPUs. An empty range costs its barriers only.
@@ -60,7 +61,8 @@ void flush_tlb_kernel_ranges_and_tables(M& m, VirtRange a, VirtRange b) {
   Scope scope(m, "flush_tlb_kernel_ranges_and_tables");
   const bool range_tlbi = m.features().range_tlbi;
   m.dsb(Dsb::ishst);
-  if (vmsa::flush_everything(R, {.range = a}, range_tlbi) || vmsa::flush_everything(R, {.range = b}, range_tlbi)) {
+  if (vmsa::flush_everything(R, {.range = a}, range_tlbi) ||
+      vmsa::flush_everything(R, {.range = b}, range_tlbi)) {
     m.tlbi(vmsa::Tlbi{.op = vmsa::vmalle1is, .page_shift = R.page_shift});
   } else {
     issue_range<R>(m, a, vmsa::vaae1is);

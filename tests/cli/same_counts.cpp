@@ -86,8 +86,7 @@ void expect_same_counts(const SameRemoval& removal) {
   ASSERT_EQ(time.size(), 4u);
   for (std::size_t i = 0; i < boot.size(); ++i) {
     expect_same_question(boot[i], time[i]);
-    EXPECT_EQ(differences(boot[i].at("counts"), time[i].at("counts")),
-              instructions_alone(boot[i]))
+    EXPECT_EQ(differences(boot[i].at("counts"), time[i].at("counts")), instructions_alone(boot[i]))
         << boot[i].dump() << '\n'
         << time[i].dump();
   }

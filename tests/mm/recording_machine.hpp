@@ -87,7 +87,8 @@ class RecordingMachine {
       log += t.op.last_level ? 'r' : 'T';
     else
       log += t.op.last_level ? 'l' : 't';
-    if (!t.op.broadcast || (t.op.by_asid() && !features_.repeat_tlbi)) fault("a kernel flush that is local or of one ASID");
+    if (!t.op.broadcast || (t.op.by_asid() && !features_.repeat_tlbi))
+      fault("a kernel flush that is local or of one ASID");
     if (t.op.by_va() && t.page_shift != r.page_shift) fault("another granule");
   }
   machine::Access load(VirtAddr) { return {}; }
