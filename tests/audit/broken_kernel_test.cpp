@@ -59,12 +59,16 @@ class BrokenKernel : public testing::Test {
     kernel_ = *kernel;
   }
 
-  AuditRequest request(const std::string& kernel) const {
+  /// Of the kernel as it is, recorded: what it executes are the mutants.
+  AuditRequest request_sound(std::string_view workload, std::uint64_t memory_bytes) const {
     AuditRequest r;
-    r.kernel = kernel;
+    r.kernel = kernel_.name;
     r.modules_dir = kernel_.modules_dir;
     r.programs_dir = SHOOTDOWN_BINARY_DIR;
     r.timeout_s = 300;
+    r.workload = workload;
+    r.memory_bytes = memory_bytes;
+    r.record = scratch_ / "sound.trc";
     return r;
   }
 
@@ -123,9 +127,7 @@ bool is_tlbi(const std::string& operation) { return operation.find("E1") != std:
 bool is_dsb_ish(const std::string& operation) { return operation == "DSB ISH"; }
 
 TEST_F(BrokenKernel, HotUnplug) {
-  AuditRequest sound = request(kernel_.name);
-  sound.memory_bytes = 256 << 20;
-  sound.record = scratch_ / "sound.trc";
+  const AuditRequest sound = request_sound("hot-unplug", 256 << 20);
   const AuditResult result = run(sound);
   EXPECT_TRUE(result.violations.empty());
   // 128 leaf tables, and none above: the neighbours in their GiB keep the next level.
@@ -147,10 +149,7 @@ TEST_F(BrokenKernel, HotUnplug) {
 
 TEST_F(BrokenKernel, MunmapOnAUserPage) {
   if (is_sanitized) GTEST_SKIP() << "the release build runs it";
-  AuditRequest sound = request(kernel_.name);
-  sound.workload = "munmap";
-  sound.memory_bytes = 16 << 20;
-  sound.record = scratch_ / "sound.trc";
+  const AuditRequest sound = request_sound("munmap", 16 << 20);
   EXPECT_TRUE(run(sound).violations.empty());
   const auto mutants = mutants_of(sound.record);
   ASSERT_TRUE(mutants);
@@ -160,10 +159,7 @@ TEST_F(BrokenKernel, MunmapOnAUserPage) {
 
 TEST_F(BrokenKernel, MprotectOnThePermissionThatItTookAway) {
   if (is_sanitized) GTEST_SKIP() << "the release build runs it";
-  AuditRequest sound = request(kernel_.name);
-  sound.workload = "mprotect";
-  sound.memory_bytes = 8 << 20;
-  sound.record = scratch_ / "sound.trc";
+  const AuditRequest sound = request_sound("mprotect", 8 << 20);
   EXPECT_TRUE(run(sound).violations.empty());
   const auto mutants = mutants_of(sound.record);
   ASSERT_TRUE(mutants);

@@ -82,6 +82,16 @@ TEST(KernelPage, EachMissingStepIsNamed) {
   EXPECT_EQ(wrong_address.verdict(), "stale-page no-tlbi unmap x1\n");
 }
 
+TEST(Stacks, ADamagedNumberIsNoStackAndTakesNoMemory) {
+  Stacks stacks([](std::uint64_t) { return "f+0x0/0x10"; });
+  stacks.add_frame(1, 0, 0x10);
+  EXPECT_THAT(stacks.functions(1), testing::ElementsAre("f"));
+  constexpr std::uint32_t damaged = 0xffff'fffe;
+  stacks.add_frame(damaged, 0, 0x10);
+  EXPECT_TRUE(stacks.functions(damaged).empty());
+  EXPECT_TRUE(stacks.places(damaged).empty());
+}
+
 TEST(KernelPage, TheSplatHasBothSides) {
   KernelPage m;
   m.release();

@@ -149,6 +149,18 @@ TEST(Kallsyms, AreFoundInEachLayout) {
   }
 }
 
+TEST(Kallsyms, TokensBeyondTheImageAreNoPartOfAName) {
+  constexpr std::size_t count = 1000;
+  std::vector<std::uint8_t> b = image_with_kallsyms(count, KallsymsAge::newest);
+  const std::size_t index = b.size() - 4 * count - 512;
+  for (unsigned c = 'f'; c < 256; ++c)  // still growing, as a table's are
+    b[index + 2 * c] = static_cast<std::uint8_t>(c), b[index + 2 * c + 1] = 0xff;
+  ASSERT_GT(0xff00 + std::size_t{'f'}, b.size() - (index - 512)) << "behind the last byte";
+  const auto kallsyms = read_kallsyms(*parse_image(b, "i"));
+  ASSERT_TRUE(kallsyms) << kallsyms.error().message;
+  EXPECT_EQ(kallsyms->symbols.address_of("f501"), std::nullopt);
+}
+
 TEST(Kallsyms, AnImageWithoutATableIsRefused) {
   const auto kallsyms = read_kallsyms(*parse_image(image_header(), "i"));
   ASSERT_FALSE(kallsyms);
