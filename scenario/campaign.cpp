@@ -14,8 +14,9 @@ namespace {
 using explore::SearchOptions;
 using model::Event;
 using model::Judge;
+using model::Kind;
 using model::Mutation;
-using model::OpKind;
+namespace op = model::op;
 using model::System;
 
 constexpr unsigned remover = 0;
@@ -40,8 +41,8 @@ SoloRun run_solo(System& system) {
   return run;
 }
 
-std::string key(const model::Site& site, OpKind kind, model::Weakening w) {
-  std::string text = fmt::format("{}:{}:{}", static_cast<int>(kind), static_cast<int>(w), site.line);
+std::string key(const model::Site& site, Kind kind, model::Weakening w) {
+  std::string text = fmt::format("{}:{}:{}", kind.index(), static_cast<int>(w), site.line);
   for (const char* f : site.functions) text += fmt::format(":{}", f);
   return text;
 }
@@ -60,7 +61,7 @@ std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& ev
       if (outcome == shadow::Outcome::doomed)
         all.push_back({{Work::doomed, entry.slot.value, entry.value.bits}, &e});
     for (const mm::PhysAddr slot : e.synchronised) all.push_back({{Work::usable, slot.value, 0}, &e});
-    const Work work = e.op.kind == OpKind::isb ? Work::synchronised : Work::completed;
+    const Work work = model::is<op::Isb>(e.op) ? Work::synchronised : Work::completed;
     for (const shadow::Entry& entry : e.dropped)
       all.push_back({{work, entry.slot.value, entry.value.bits}, &e});
   }
@@ -68,15 +69,15 @@ std::vector<std::pair<Piece, const Event*>> work_of(const std::vector<Event>& ev
 }
 
 const char* noun(const Event& e) {
-  switch (e.op.kind) {
-    case OpKind::dsb: return "DSB";
-    case OpKind::isb: return "ISB";
-    case OpKind::tlbi: return "TLBI";
-    case OpKind::free: return "the allocator's lock in free_pages()";
-    case OpKind::unlock: return "the unlock";
-    case OpKind::release_range: return "the release";
-    default: return "the operation";
-  }
+  const auto text =
+      model::Overloaded{[](const op::Dsb&) { return "DSB"; },
+                        [](const op::Isb&) { return "ISB"; },
+                        [](const op::Tlbi&) { return "TLBI"; },
+                        [](const op::FreePages&) { return "the allocator's lock in free_pages()"; },
+                        [](const op::DropLock&) { return "the unlock"; },
+                        [](const op::ReleaseRange&) { return "the release"; },
+                        [](const auto&) { return "the operation"; }};
+  return std::visit(text, e.op);
 }
 
 /// Who does in the mutant's run what the weakened operation did in the original's.
@@ -92,7 +93,7 @@ std::pair<Fate, std::string> substitute(const HotRemoveConfig& config, const Mut
 
   std::set<Piece> wanted;
   for (const auto& [piece, event] : work_of(a.events))
-    if (mutation.applies(event->site, event->op.kind)) wanted.insert(piece);
+    if (mutation.applies(event->site, model::kind(event->op))) wanted.insert(piece);
   if (wanted.empty())
     return {Fate::idle,
             "nothing is pending there: no store that a walker could miss, no stale entry that anyone holds"};
@@ -101,7 +102,7 @@ std::pair<Fate, std::string> substitute(const HotRemoveConfig& config, const Mut
   std::set<Piece> undone = wanted;
   for (const auto& [piece, event] : work_of(b.events)) {
     if (undone.erase(piece) == 0) continue;
-    if (!mutation.applies(event->site, event->op.kind))
+    if (!mutation.applies(event->site, model::kind(event->op)))
       ++others[fmt::format("{} at {}:{}", noun(*event), event->site.function(), event->site.line)];
   }
   if (!undone.empty()) return {Fate::survived, {}};
@@ -123,8 +124,8 @@ std::vector<Mutation> mutants(const HotRemoveConfig& config) {
   std::set<std::string> known;
   for (const auto& visit : system.procedure(remover).visits(run.end))
     for (model::Weakening w : model::weakenings(visit.op))
-      if (known.insert(key(visit.site, visit.op.kind, w)).second)
-        all.push_back({w, visit.site, visit.op.kind});
+      if (known.insert(key(visit.site, model::kind(visit.op), w)).second)
+        all.push_back({w, visit.site, model::kind(visit.op)});
   return all;
 }
 

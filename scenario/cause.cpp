@@ -9,7 +9,7 @@ namespace shootdown::scenario {
 namespace {
 
 using model::Event;
-using model::OpKind;
+namespace op = model::op;
 using model::System;
 using shadow::Cause;
 using shadow::Entry;
@@ -22,7 +22,7 @@ class EntryHistory {
   explicit EntryHistory(const vmsa::Regime& r, const Entry& e) : r_(r), entry_(e) {}
 
   void see(const Event& event) {
-    if (event.kind == Event::Kind::operation && event.op.kind == OpKind::tlbi) see_tlbi(event.op.tlbi, event);
+    if (const auto* o = event.operation<op::Tlbi>()) see_tlbi(o->tlbi, event);
     for (const Event::Visible& s : event.stores)
       if (s.slot == entry_.slot && s.before == entry_.value && s.after != entry_.value) stale_again();
   }
@@ -95,9 +95,9 @@ bool was_freed(const vmsa::Regime& r, const std::vector<explore::TimelineStep>& 
                vmsa::PhysAddr page) {
   for (const explore::TimelineStep& step : timeline)
     for (const Event& e : step.events) {
-      const vmsa::PhysAddr start(e.op.a);
-      const bool frees = e.kind == Event::Kind::operation && e.op.kind == OpKind::free;
-      if (frees && vmsa::PhysRange{start, start + (r.page_size() << e.op.c)}.contains(page)) return true;
+      const auto* o = e.operation<op::FreePages>();
+      if (o != nullptr && vmsa::PhysRange{o->page, o->page + (r.page_size() << o->order)}.contains(page))
+        return true;
     }
   return false;
 }
@@ -113,10 +113,10 @@ Cause explain_fault(System& system, const model::Violation& violation,
   bool waited = false;
   for (const explore::TimelineStep& step : timeline)
     for (const Event& e : step.events) {
-      if (e.kind != Event::Kind::operation || e.cpu != cpu) continue;
-      if (e.op.kind == OpKind::write && vmsa::PhysAddr(e.op.a) == slot) waited = false;
-      const auto domain = static_cast<machine::Dsb>(e.op.a);
-      waited |= e.op.kind == OpKind::dsb && (domain == machine::Dsb::ish || domain == machine::Dsb::ishst);
+      if (e.cpu != cpu) continue;
+      if (const auto* o = e.operation<op::WriteOnce>(); o != nullptr && o->slot == slot) waited = false;
+      if (const auto* o = e.operation<op::Dsb>())
+        waited |= o->kind == machine::Dsb::ish || o->kind == machine::Dsb::ishst;
     }
   return waited ? Cause::no_isb : Cause::no_dsb;
 }

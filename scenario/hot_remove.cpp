@@ -80,8 +80,8 @@ bool is_empty(const World& w, const TableAt& t) { return w.memory.words_in(t.pag
 void run_alone(World& world, const model::Setup& setup, const model::Task& task) {
   model::Procedure procedure(task, {0, 1, setup.features, setup.root, nullptr});
   model::Stepper stepper(setup, world);
-  for (auto at = procedure.start(); procedure.pending(at).kind != model::OpKind::done;) {
-    const model::Op op = procedure.pending(at);
+  for (auto at = procedure.start(); !model::is<model::op::Done>(procedure.pending(at));) {
+    const model::Operation op = procedure.pending(at);
     const std::uint64_t answer = stepper.answers(0, op).at(0);
     if (auto v = stepper.perform(0, op, answer))
       throw std::logic_error(std::string("the experiment could not be built: ") + name(v->finding.harm));
@@ -167,7 +167,7 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
     }
   }
   for (const auto& queue : w.deferred)
-    if (!queue.empty()) return leak(model::unpack_page(queue.back()).page);
+    if (!queue.empty()) return leak(model::from_word<machine::Deferred>(queue.back()).page);
   for (const auto& range : mapped_ranges(c, a))
     for (VirtAddr va = range.start; va != range.end; va += a.regime.page_size())
       if (walk(a.regime, w.memory, PhysAddr(root_page), va)) return leak(PhysAddr(root_page));

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "machine/model/model_machine.hpp"
 
+#include <cstdio>
+#include <cstdlib>
+
 namespace shootdown::model {
-
-namespace {
-
-machine::Access access(std::uint64_t response) {
-  if (response == response_fault) return {.faulted = 1};
-  return {.value = response};
-}
-
-}  // namespace
 
 std::vector<std::uint64_t> History::words() const {
   std::vector<std::uint64_t> all;
@@ -28,7 +22,7 @@ std::vector<const char*> History::functions() const {
   return all;
 }
 
-std::uint64_t ModelMachine::next(const Op& op, Location at) {
+std::uint64_t ModelMachine::next(const Operation& op, Location at) {
   if (suspended_) return 0;  // unwinding: a destructor may still ask
   if (position_ < log_.size()) return log_[position_++];
   pending_ = op;
@@ -37,108 +31,24 @@ std::uint64_t ModelMachine::next(const Op& op, Location at) {
   throw Suspended{};
 }
 
-std::uint64_t ModelMachine::ask(const Op& op, Location at) {
+std::uint64_t ModelMachine::ask(const Operation& op, Location at) {
   const std::uint64_t response = next(op, at);
   if (!suspended_) history_.answer(response);
   return response;
 }
 
-void ModelMachine::tell_unmutated(const Op& op, Location at) {
+void ModelMachine::tell_unmutated(const Operation& op, Location at) {
   next(op, at);
   if (!suspended_) history_.nothing();
 }
 
-void ModelMachine::tell(const Op& op, Location at) {
+void ModelMachine::tell(const Operation& op, Location at) {
   if (visits_ != nullptr && !suspended_) visits_->push_back({{history_.functions(), at.line()}, op});
   const bool may_apply =
-      mutation_ != nullptr && mutation_->kind == op.kind && mutation_->site.line == at.line();
-  if (!may_apply || !mutation_->applies({history_.functions(), at.line()}, op.kind))
+      mutation_ != nullptr && mutation_->kind == kind(op) && mutation_->site.line == at.line();
+  if (!may_apply || !mutation_->applies({history_.functions(), at.line()}, kind(op)))
     return tell_unmutated(op, at);
-  for (const Op& instead : weaken(op, mutation_->weakening)) tell_unmutated(instead, at);
-}
-
-void ModelMachine::lock_op(OpKind kind, machine::Lock l, Location at) {
-  tell({kind, static_cast<std::uint64_t>(l)}, at);
-}
-
-Descriptor ModelMachine::read_once(PhysAddr slot, Location at) {
-  return Descriptor{ask({OpKind::read, slot.value}, at)};
-}
-
-void ModelMachine::write_once(PhysAddr slot, Descriptor d, Location at) {
-  tell({OpKind::write, slot.value, d.bits}, at);
-}
-
-Descriptor ModelMachine::cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired, Location at) {
-  return Descriptor{ask({OpKind::cmpxchg, slot.value, expected.bits, desired.bits}, at)};
-}
-
-void ModelMachine::dsb(machine::Dsb kind, Location at) {
-  tell({OpKind::dsb, static_cast<std::uint64_t>(kind)}, at);
-}
-
-void ModelMachine::isb(Location at) { tell({OpKind::isb}, at); }
-
-void ModelMachine::tlbi(const vmsa::Tlbi& t, Location at) {
-  Op op{OpKind::tlbi};
-  op.tlbi = t;
-  tell(op, at);
-}
-
-machine::Access ModelMachine::load(VirtAddr va, Location at) {
-  return access(ask({OpKind::load, va.value}, at));
-}
-
-machine::Access ModelMachine::store(VirtAddr va, std::uint64_t value, Location at) {
-  return access(ask({OpKind::store, va.value, value}, at));
-}
-
-PhysAddr ModelMachine::alloc_pages(machine::PageUse use, unsigned order, Location at) {
-  return PhysAddr(ask({OpKind::alloc, static_cast<std::uint64_t>(use), order}, at));
-}
-
-void ModelMachine::clear_page(PhysAddr page, Location at) { tell({OpKind::clear_page, page.value}, at); }
-
-void ModelMachine::free_pages(PhysAddr page, machine::PageUse use, unsigned order, Location at) {
-  tell({OpKind::free, page.value, static_cast<std::uint64_t>(use), order}, at);
-}
-
-void ModelMachine::defer_free(PhysAddr page, machine::PageUse use, unsigned order, Location at) {
-  tell({OpKind::defer, pack_page(page, use, order)}, at);
-}
-
-machine::Exemplar::Deferred ModelMachine::take_deferred(Location at) {
-  return unpack_page(ask({OpKind::take_deferred}, at));
-}
-
-void ModelMachine::release_range(PhysRange range, Location at) {
-  tell({OpKind::release_range, range.start.value, range.end.value}, at);
-}
-
-void ModelMachine::memblock_add(PhysRange range, Location at) {
-  tell({OpKind::memblock_add, range.start.value, range.end.value}, at);
-}
-
-void ModelMachine::memblock_remove(PhysRange range, Location at) {
-  tell({OpKind::memblock_remove, range.start.value, range.end.value}, at);
-}
-
-bool ModelMachine::pfn_valid(PhysAddr pa, Location at) { return ask({OpKind::pfn_valid, pa.value}, at) != 0; }
-
-void ModelMachine::lock(machine::Lock l, Location at) { lock_op(OpKind::lock, l, at); }
-
-void ModelMachine::unlock(machine::Lock l, Location at) { lock_op(OpKind::unlock, l, at); }
-
-void ModelMachine::lock_shared(machine::Lock l, Location at) { lock_op(OpKind::lock_shared, l, at); }
-
-void ModelMachine::unlock_shared(machine::Lock l, Location at) { lock_op(OpKind::unlock_shared, l, at); }
-
-void ModelMachine::cond_resched() {}
-
-void ModelMachine::warn(const char* what, Location at) {
-  Op op{OpKind::warn};
-  op.text = what;
-  tell(op, at);
+  for (const Operation& instead : weaken(op, mutation_->weakening)) tell_unmutated(instead, at);
 }
 
 void ModelMachine::enter(const char* function) {
@@ -149,22 +59,15 @@ void ModelMachine::leave(const std::uint64_t* words, std::size_t count) {
   if (!suspended_) history_.leave({words, count});
 }
 
-std::uint64_t ModelMachine::choose(std::uint64_t count, Location at) {
-  return ask({OpKind::choose, count}, at);
-}
-
-PhysAddr ModelMachine::take_released(Location at) { return PhysAddr(ask({OpKind::take_released}, at)); }
-
-void ModelMachine::data_store(PhysAddr pa, std::uint64_t value, Location at) {
-  tell({OpKind::data_store, pa.value, value}, at);
+void ModelMachine::left_without_result(const char* function) const {
+  if (suspended_) return;
+  std::fprintf(stderr, "shootdown: %s returned without scope.leave(): its result is part of the state\n",
+               function);
+  std::abort();
 }
 
 void ModelMachine::live(std::initializer_list<std::uint64_t> values, Location at) {
   if (!suspended_) history_.live({values.begin(), values.size()}, at.line());
-}
-
-void ModelMachine::unexpected_fault(VirtAddr va, Location at) {
-  tell({OpKind::unexpected_fault, va.value}, at);
 }
 
 }  // namespace shootdown::model

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "machine/model/mutation.hpp"
-#include "machine/model/op.hpp"
+#include "machine/model/operation.hpp"
 
 namespace shootdown::model {
 
@@ -63,7 +63,7 @@ class History {
 ///
 /// Operations are out of line on purpose: procedures are instantiated for dozens of regimes, and this is their
 /// machine code.
-class ModelMachine {
+class ModelMachine : public machine::Calls<ModelMachine, std::source_location> {
  public:
   using Location = std::source_location;
 
@@ -76,64 +76,54 @@ class ModelMachine {
   const machine::Features& features() const { return features_; }
   PhysAddr kernel_root() const { return root_; }
 
-  Descriptor read_once(PhysAddr slot, Location at = Location::current());
-  void write_once(PhysAddr slot, Descriptor d, Location at = Location::current());
-  Descriptor cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired,
-                     Location at = Location::current());
-  void dsb(machine::Dsb kind, Location at = Location::current());
-  void isb(Location at = Location::current());
-  void tlbi(const vmsa::Tlbi& t, Location at = Location::current());
-  machine::Access load(VirtAddr va, Location at = Location::current());
-  machine::Access store(VirtAddr va, std::uint64_t value, Location at = Location::current());
-  PhysAddr alloc_pages(machine::PageUse use, unsigned order, Location at = Location::current());
-  void clear_page(PhysAddr page, Location at = Location::current());
-  void free_pages(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current());
-  void defer_free(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current());
-  machine::Exemplar::Deferred take_deferred(Location at = Location::current());
-  void release_range(PhysRange range, Location at = Location::current());
-  void memblock_add(PhysRange range, Location at = Location::current());
-  void memblock_remove(PhysRange range, Location at = Location::current());
-  bool pfn_valid(PhysAddr pa, Location at = Location::current());
-  void lock(machine::Lock l, Location at = Location::current());
-  void unlock(machine::Lock l, Location at = Location::current());
-  void lock_shared(machine::Lock l, Location at = Location::current());
-  void unlock_shared(machine::Lock l, Location at = Location::current());
-  void cond_resched();
-  void warn(const char* what, Location at = Location::current());
+  /// Any operation: the answer of the log, or the end of this run.
+  template <typename Op>
+  typename Op::Answer perform(const Op& op, Location at = Location::current()) {
+    if constexpr (std::is_void_v<typename Op::Answer>)
+      tell(op, at);
+    else
+      return from_word<typename Op::Answer>(ask(op, at));
+  }
+  /// A model has no scheduler: every moment is such a point.
+  void perform(const machine::op::CondResched&, Location = Location::current()) {}
+
   void enter(const char* function);
   void leave(const std::uint64_t* words, std::size_t count);
+  /// A result that is not recorded makes different states look alike: this stops the program.
+  void left_without_result(const char* function) const;
 
   // For scenarios, not for mm/: what surrounds a procedure.
 
-  /// Any number below `count`: the explorer tries all.
-  std::uint64_t choose(std::uint64_t count, Location at = Location::current());
-  /// Takes over any page that was released, waiting until there is one.
-  PhysAddr take_released(Location at = Location::current());
-  /// A plain store by the owner of a page.
-  void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current());
+  std::uint64_t choose(std::uint64_t count, Location at = Location::current()) {
+    return perform(op::Choose{count}, at);
+  }
+  PhysAddr take_released(Location at = Location::current()) { return perform(op::TakeReleased{}, at); }
+  void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current()) {
+    perform(op::DataStore{pa, value}, at);
+  }
+  void unexpected_fault(VirtAddr va, Location at = Location::current()) {
+    perform(op::UnexpectedFault{va}, at);
+  }
   /// From here on the function that is running depends on these values alone, whatever it has been answered: a
   /// loop with an accumulator has fewer states. A value left out makes the exploration unsound; Procedure::audit
   /// finds that.
   void live(std::initializer_list<std::uint64_t> values, Location at = Location::current());
-  /// An access that had to succeed did not.
-  void unexpected_fault(VirtAddr va, Location at = Location::current());
 
-  const Op& pending() const { return pending_; }
+  const Operation& pending() const { return pending_; }
   const Site& site() const { return site_; }
   const History& history() const { return history_; }
   /// Sites of operations in the order met, for the mutation campaign; only when asked for.
   struct Visit {
     Site site;
-    Op op;
+    Operation op;
   };
   void collect(std::vector<Visit>* visits) { visits_ = visits; }
 
  private:
-  void lock_op(OpKind kind, machine::Lock l, Location at);
-  std::uint64_t ask(const Op& op, Location at);
-  void tell(const Op& op, Location at);
-  void tell_unmutated(const Op& op, Location at);
-  std::uint64_t next(const Op& op, Location at);
+  std::uint64_t ask(const Operation& op, Location at);
+  void tell(const Operation& op, Location at);
+  void tell_unmutated(const Operation& op, Location at);
+  std::uint64_t next(const Operation& op, Location at);
 
   unsigned cpu_;
   unsigned cpu_count_;
@@ -143,7 +133,7 @@ class ModelMachine {
   std::span<const std::uint64_t> log_;
   std::size_t position_ = 0;
   bool suspended_ = false;
-  Op pending_;
+  Operation pending_;
   Site site_;
   History history_;
   std::vector<Visit>* visits_ = nullptr;

@@ -14,19 +14,60 @@ constexpr std::uint16_t other_asid = 1;
 
 bool same_name(const char* a, const char* b) { return std::strcmp(a, b) == 0; }
 
-const char* noun(OpKind kind) {
-  switch (kind) {
-    case OpKind::dsb: return "DSB";
-    case OpKind::isb: return "ISB";
-    case OpKind::tlbi: return "TLBI";
-    case OpKind::defer: return "list";
-    case OpKind::clear_page: return "zeroing";
-    default: return "operation";
-  }
+const char* noun(Kind kind) {
+  if (kind == kind_of<op::Dsb>) return "DSB";
+  if (kind == kind_of<op::Isb>) return "ISB";
+  if (kind == kind_of<op::Tlbi>) return "TLBI";
+  if (kind == kind_of<op::DeferFree>) return "list";
+  if (kind == kind_of<op::ClearPage>) return "zeroing";
+  return "operation";
 }
 
-Op weaken_tlbi(Op op, Weakening w) {
-  vmsa::Tlbi& t = op.tlbi;
+/// What can be wrong with one operation, and what it then is.
+struct Mistakes {
+  using Weakenings = std::vector<Weakening>;
+
+  Weakenings of(const op::Isb&) const { return {Weakening::drop}; }
+  Weakenings of(const op::ClearPage&) const { return {Weakening::drop}; }
+  // A page that is no table may carry the list: no walk reads it.
+  Weakenings of(const op::DeferFree& o) const {
+    return o.use == machine::PageUse::table ? Weakenings{Weakening::list_through_page} : Weakenings{};
+  }
+  Weakenings of(const op::Dsb& o) const {
+    using enum machine::Dsb;
+    Weakenings all{Weakening::drop};
+    if (o.kind == ish || o.kind == nsh) all.push_back(Weakening::dsb_store_only);
+    if (o.kind == ish || o.kind == ishst) all.push_back(Weakening::dsb_non_shareable);
+    return all;
+  }
+  Weakenings of(const op::Tlbi& o) const {
+    using enum Weakening;
+    Weakenings all{drop, tlbi_local};
+    const vmsa::TlbiOp& t = o.tlbi.op;
+    if (!t.last_level && t.by_va()) all.push_back(tlbi_last_level);
+    if (t.target != vmsa::TlbiTarget::asid && t.target != vmsa::TlbiTarget::va) all.push_back(tlbi_asid);
+    if (t.range) all.push_back(tlbi_one_page_short);
+    if (t.by_va()) all.insert(all.end(), {tlbi_hint_block, tlbi_hint_page});
+    return all;
+  }
+  /// Plain reads and stores, and what surrounds a procedure.
+  template <typename Op>
+  Weakenings of(const Op&) const {
+    return {};
+  }
+};
+
+std::vector<Operation> weakened(op::Dsb o, Weakening w) {
+  using enum machine::Dsb;
+  if (w == Weakening::dsb_store_only) o.kind = o.kind == ish ? ishst : nshst;
+  if (w == Weakening::dsb_non_shareable) o.kind = o.kind == ish ? nsh : nshst;
+  return {o};
+}
+std::vector<Operation> weakened(op::DeferFree o, Weakening) {
+  return {o, op::DataStore{o.page, o.page.value | Descriptor::valid_bit | Descriptor::table_bit}};
+}
+std::vector<Operation> weakened(op::Tlbi o, Weakening w) {
+  vmsa::Tlbi& t = o.tlbi;
   switch (w) {
     case Weakening::tlbi_last_level: t.op.last_level = true; break;
     case Weakening::tlbi_local: t.op.broadcast = false; break;
@@ -36,9 +77,18 @@ Op weaken_tlbi(Op op, Weakening w) {
       break;
     case Weakening::tlbi_hint_block: t.ttl = vmsa::pmd_level; break;
     case Weakening::tlbi_hint_page: t.ttl = vmsa::page_level; break;
+    case Weakening::tlbi_one_page_short:
+      // In the model a range may have any length: what matters is that its last page is missed.
+      if (t.pages <= 1) return {};
+      --t.pages;
+      break;
     default: break;
   }
-  return op;
+  return {o};
+}
+template <typename Op>
+std::vector<Operation> weakened(const Op& o, Weakening) {
+  return {o};
 }
 
 }  // namespace
@@ -59,7 +109,7 @@ const char* name(Weakening w) {
   return "?";
 }
 
-bool Mutation::applies(const Site& at, OpKind op) const {
+bool Mutation::applies(const Site& at, Kind op) const {
   return op == kind && at.line == site.line &&
          std::equal(at.functions.begin(), at.functions.end(), site.functions.begin(), site.functions.end(),
                     same_name);
@@ -71,62 +121,15 @@ std::string Mutation::describe() const {
   return text;
 }
 
-std::vector<Weakening> weakenings(const Op& op) {
-  using enum Weakening;
-  switch (op.kind) {
-    case OpKind::isb:
-    case OpKind::clear_page: return {drop};
-    // A page that is no table may carry the list: no walk reads it.
-    case OpKind::defer:
-      return unpack_page(op.a).use == machine::PageUse::table ? std::vector{list_through_page}
-                                                              : std::vector<Weakening>{};
-    case OpKind::dsb: {
-      std::vector<Weakening> all{drop};
-      const auto kind = static_cast<machine::Dsb>(op.a);
-      if (kind == machine::Dsb::ish || kind == machine::Dsb::nsh) all.push_back(dsb_store_only);
-      if (kind == machine::Dsb::ish || kind == machine::Dsb::ishst) all.push_back(dsb_non_shareable);
-      return all;
-    }
-    case OpKind::tlbi: {
-      std::vector<Weakening> all{drop, tlbi_local};
-      const vmsa::TlbiOp& t = op.tlbi.op;
-      if (!t.last_level && t.by_va()) all.push_back(tlbi_last_level);
-      if (t.target != vmsa::TlbiTarget::asid && t.target != vmsa::TlbiTarget::va) all.push_back(tlbi_asid);
-      if (t.range) all.push_back(tlbi_one_page_short);
-      if (t.by_va()) all.insert(all.end(), {tlbi_hint_block, tlbi_hint_page});
-      return all;
-    }
-    default: return {};
-  }
+std::vector<Weakening> weakenings(const Operation& op) {
+  return std::visit([](const auto& o) { return Mistakes{}.of(o); }, op);
 }
 
-std::vector<Op> weaken(const Op& op, Weakening w) {
+std::vector<Operation> weaken(const Operation& op, Weakening w) {
   const auto possible = weakenings(op);
   if (std::find(possible.begin(), possible.end(), w) == possible.end()) return {op};
-  Op other = op;
-  const auto dsb = static_cast<machine::Dsb>(op.a);
-  switch (w) {
-    case Weakening::drop: return {};
-    case Weakening::dsb_store_only:
-      other.a =
-          static_cast<std::uint64_t>(dsb == machine::Dsb::ish ? machine::Dsb::ishst : machine::Dsb::nshst);
-      return {other};
-    case Weakening::dsb_non_shareable:
-      other.a =
-          static_cast<std::uint64_t>(dsb == machine::Dsb::ish ? machine::Dsb::nsh : machine::Dsb::nshst);
-      return {other};
-    case Weakening::tlbi_one_page_short:
-      // In the model a range may have any length: what matters is that its last page is missed.
-      if (other.tlbi.pages <= 1) return {};
-      --other.tlbi.pages;
-      return {other};
-    case Weakening::list_through_page: {
-      const PhysAddr page = unpack_page(op.a).page;
-      Op link{OpKind::data_store, page.value, page.value | Descriptor::valid_bit | Descriptor::table_bit};
-      return {other, link};
-    }
-    default: return {weaken_tlbi(other, w)};
-  }
+  if (w == Weakening::drop) return {};
+  return std::visit([w](const auto& o) { return weakened(o, w); }, op);
 }
 
 }  // namespace shootdown::model

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "machine/model/op.hpp"
+#include "machine/model/operation.hpp"
 
 namespace shootdown::model {
 
@@ -30,17 +30,17 @@ const char* name(Weakening w);
 struct Mutation {
   Weakening weakening = Weakening::drop;
   Site site;
-  OpKind kind = OpKind::done;
+  Kind kind;
 
-  bool applies(const Site& at, OpKind op) const;
+  bool applies(const Site& at, Kind op) const;
   /// "dsb dropped in flush_tlb_kernel_range:35 <- ...": how reports name it.
   std::string describe() const;
 };
 
 /// The weakenings that make sense for an operation: none for plain reads and stores.
-std::vector<Weakening> weakenings(const Op& op);
+std::vector<Weakening> weakenings(const Operation& op);
 
 /// What the machine hears instead: nothing, or up to two operations.
-std::vector<Op> weaken(const Op& op, Weakening w);
+std::vector<Operation> weaken(const Operation& op, Weakening w);
 
 }  // namespace shootdown::model

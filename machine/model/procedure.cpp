@@ -6,22 +6,6 @@
 #include <fmt/format.h>
 
 namespace shootdown::model {
-namespace {
-
-void append(std::vector<std::uint64_t>& words, const Op& op) {
-  words.push_back(static_cast<std::uint64_t>(op.kind));
-  words.insert(words.end(), {op.a, op.b, op.c});
-  if (op.kind != OpKind::tlbi) return;
-  const vmsa::Tlbi& t = op.tlbi;
-  words.push_back(vmsa::tlbi_index(t.op));
-  words.push_back(t.va.value);
-  words.push_back(t.pages);
-  words.push_back(static_cast<std::uint64_t>(t.ttl ? t.ttl->value + 2 : 0) << 32 | t.page_shift << 16 |
-                  t.asid);
-}
-
-}  // namespace
-
 Procedure::Procedure(Task task, const Setting& setting) : task_(std::move(task)), setting_(setting) {
   start_ = intern(run({}), 0, 0, 0);
 }
@@ -39,11 +23,11 @@ Procedure::Outcome Procedure::run(std::span<const std::uint64_t> log,
   }
   Outcome outcome{machine.pending(), machine.site(), {}};
   if (returned) {
-    outcome.pending = Op{};
+    outcome.pending = op::Done{};
   } else {
     outcome.identity = machine.history().words();
   }
-  append(outcome.identity, outcome.pending);
+  append_words(outcome.pending, outcome.identity);
   return outcome;
 }
 

@@ -35,7 +35,7 @@ class Procedure {
   /// The state after `answer` to the pending operation of `from`.
   Local step(Local from, std::uint64_t answer);
 
-  const Op& pending(Local l) const { return states_[l].pending; }
+  const Operation& pending(Local l) const { return states_[l].pending; }
   const Site& site(Local l) const { return states_[l].site; }
   std::size_t state_count() const { return states_.size(); }
   std::size_t bytes() const;
@@ -51,7 +51,7 @@ class Procedure {
 
  private:
   struct State {
-    Op pending;
+    Operation pending;
     Site site;
     Local parent = 0;
     std::uint64_t answer = 0;
@@ -69,7 +69,7 @@ class Procedure {
     }
   };
   struct Outcome {
-    Op pending;
+    Operation pending;
     Site site;
     std::vector<std::uint64_t> identity;
   };

@@ -2,6 +2,7 @@
 #include "machine/model/stepper.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -17,8 +18,6 @@ using shadow::Finding;
 using shadow::Harm;
 using shadow::TableAt;
 
-LockState& lock_of(World& w, const Op& op) { return w.locks[static_cast<std::size_t>(op.a)]; }
-
 Violation plain(Harm harm, unsigned cpu, PhysAddr page = {}, const char* text = nullptr) {
   Finding f;
   f.harm = harm;
@@ -26,8 +25,6 @@ Violation plain(Harm harm, unsigned cpu, PhysAddr page = {}, const char* text = 
   f.page = page;
   return {f, cpu, text};
 }
-
-PhysRange range_of(const Op& op) { return {PhysAddr(op.a), PhysAddr(op.b)}; }
 
 /// Every place at which a page is linked as a table in the live tree.
 std::vector<TableAt> linked_places(const World& w, PhysAddr root, PhysAddr page) {
@@ -47,9 +44,29 @@ std::vector<TableAt> linked_places(const World& w, PhysAddr root, PhysAddr page)
 
 // ---- answers ------------------------------------------------------------------------------------------------
 
-bool Stepper::can_lock(const Op& op) const {
-  const LockState& l = lock_of(w_, op);
-  return l.exclusive == 0 && (op.kind == OpKind::lock_shared || l.shared == 0);
+std::vector<std::uint64_t> Stepper::answers(unsigned cpu, const Operation& op) const {
+  return std::visit([&](const auto& o) { return answers_to(cpu, o); }, op);
+}
+
+Stepper::Answers Stepper::answers_to(unsigned cpu, const op::ReadOnce& o) const {
+  return {w_.read(cpu, o.slot).bits};
+}
+Stepper::Answers Stepper::answers_to(unsigned cpu, const op::Cmpxchg& o) const {
+  return {w_.read(cpu, o.slot).bits};
+}
+Stepper::Answers Stepper::answers_to(unsigned cpu, const op::Load& o) const { return translated(cpu, o.va); }
+Stepper::Answers Stepper::answers_to(unsigned cpu, const op::Store& o) const { return translated(cpu, o.va); }
+
+Stepper::Answers Stepper::translated(unsigned cpu, VirtAddr va) const {
+  Answers all;
+  for (const shadow::Reach& x :
+       shadow::reach(w_.shadow, w_.memory, setup_.root, cpu, va, setup_.features.hardware_access_flag)) {
+    const std::uint64_t value = x.pa ? w_.memory.read(x.pa->align_down(8)).bits : response_fault;
+    if (std::find(all.begin(), all.end(), value) == all.end()) all.push_back(value);
+  }
+  const bool may_fault = w_.unpublished_slot(cpu, setup_.root, va) != PhysAddr{};
+  if (may_fault && std::ranges::find(all, response_fault) == all.end()) all.push_back(response_fault);
+  return all;
 }
 
 const Page* Stepper::free_page(unsigned order) const {
@@ -59,80 +76,69 @@ const Page* Stepper::free_page(unsigned order) const {
   return nullptr;
 }
 
-std::vector<std::uint64_t> Stepper::answers(unsigned cpu, const Op& op) const {
-  switch (op.kind) {
-    case OpKind::done: return {};
-    case OpKind::read: return {w_.read(cpu, PhysAddr(op.a)).bits};
-    case OpKind::cmpxchg: return {w_.read(cpu, PhysAddr(op.a)).bits};
-    case OpKind::load:
-    case OpKind::store: {
-      std::vector<std::uint64_t> all;
-      for (const shadow::Reach& x : shadow::reach(w_.shadow, w_.memory, setup_.root, cpu, VirtAddr(op.a),
-                                                  setup_.features.hardware_access_flag)) {
-        const std::uint64_t value = x.pa ? w_.memory.read(x.pa->align_down(8)).bits : response_fault;
-        if (std::find(all.begin(), all.end(), value) == all.end()) all.push_back(value);
-      }
-      const bool may_fault = w_.unpublished_slot(cpu, setup_.root, VirtAddr(op.a)) != PhysAddr{};
-      if (may_fault && std::ranges::find(all, response_fault) == all.end()) all.push_back(response_fault);
-      return all;
-    }
-    case OpKind::alloc: {
-      std::vector<std::uint64_t> all;
-      const Page* page = free_page(static_cast<unsigned>(op.b));
-      if (page != nullptr) all.push_back(page->start.value);
-      if (page == nullptr || setup_.allocation_may_fail) all.push_back(0);
-      return all;
-    }
-    case OpKind::take_deferred: return {w_.deferred[cpu].empty() ? 0 : w_.deferred[cpu].back()};
-    case OpKind::pfn_valid:
-      return {std::any_of(w_.memblock.begin(), w_.memblock.end(),
-                          [&](PhysRange r) { return r.contains(PhysAddr(op.a)); })};
-    case OpKind::lock:
-    case OpKind::lock_shared:
-      return can_lock(op) ? std::vector<std::uint64_t>{0} : std::vector<std::uint64_t>{};
-    case OpKind::choose: {
-      std::vector<std::uint64_t> all(op.a);
-      for (std::uint64_t i = 0; i < op.a; ++i) all[i] = i;
-      return all;
-    }
-    case OpKind::take_released: {
-      std::vector<std::uint64_t> all;
-      for (const Page& p : w_.pages)
-        if (p.state == PageState::released) all.push_back(p.start.value);
-      return all;
-    }
-    default: return {0};
-  }
+Stepper::Answers Stepper::answers_to(unsigned, const op::AllocPages& o) const {
+  Answers all;
+  const Page* page = free_page(o.order);
+  if (page != nullptr) all.push_back(page->start.value);
+  if (page == nullptr || setup_.allocation_may_fail) all.push_back(0);
+  return all;
+}
+Stepper::Answers Stepper::answers_to(unsigned cpu, const op::TakeDeferred&) const {
+  return {w_.deferred[cpu].empty() ? 0 : w_.deferred[cpu].back()};
+}
+Stepper::Answers Stepper::answers_to(unsigned, const op::PfnValid& o) const {
+  return {std::ranges::any_of(w_.memblock, [&](PhysRange r) { return r.contains(o.pa); })};
+}
+Stepper::Answers Stepper::answers_to(unsigned, const op::TakeLock& o) const {
+  const LockState& l = lock(o.lock);
+  return l.exclusive == 0 && l.shared == 0 ? Answers{0} : Answers{};
+}
+Stepper::Answers Stepper::answers_to(unsigned, const op::TakeLockShared& o) const {
+  return lock(o.lock).exclusive == 0 ? Answers{0} : Answers{};
+}
+Stepper::Answers Stepper::answers_to(unsigned, const op::Choose& o) const {
+  Answers all(o.count);
+  std::iota(all.begin(), all.end(), std::uint64_t{0});
+  return all;
+}
+Stepper::Answers Stepper::answers_to(unsigned, const op::TakeReleased&) const {
+  Answers all;
+  for (const Page& p : w_.pages)
+    if (p.state == PageState::released) all.push_back(p.start.value);
+  return all;
 }
 
-bool Stepper::is_private(unsigned cpu, const Op& op) const {
-  auto owns = [&](std::uint64_t pa) {
-    const Page* p = w_.page_at(PhysAddr(pa));
-    return p != nullptr && p->owner == cpu && !p->shared && p->state != PageState::free &&
-           p->state != PageState::released;
+bool Stepper::is_private(unsigned cpu, const Operation& op) const {
+  auto owned = [&](PhysAddr pa) -> const Page* {
+    const Page* p = w_.page_at(pa);
+    const bool owns = p != nullptr && p->owner == cpu && !p->shared && p->state != PageState::free &&
+                      p->state != PageState::released;
+    return owns ? p : nullptr;
   };
-  switch (op.kind) {
-    case OpKind::read:
-    case OpKind::write: return owns(op.a) && w_.page_at(PhysAddr(op.a))->state == PageState::table;
-    case OpKind::data_store:
-    case OpKind::clear_page: return owns(op.a);
-    case OpKind::defer:
-    case OpKind::take_deferred:
-    case OpKind::memblock_add:
-    case OpKind::memblock_remove:
-    case OpKind::pfn_valid: return true;
-    case OpKind::isb:
-    case OpKind::dsb: {
-      if (op.kind == OpKind::dsb && !w_.buffers[cpu].empty()) return false;
-      bool concerned = false;
-      w_.shadow.for_each([&](const shadow::Entry& e) {
-        concerned |= e.unsynchronised.contains(cpu);
-        for (const shadow::Doom& d : e.dooms) concerned |= d.issuer == cpu;
-      });
-      return !concerned;
-    }
-    default: return false;
-  }
+  auto own_table = [&](PhysAddr slot) {
+    const Page* p = owned(slot);
+    return p != nullptr && p->state == PageState::table;
+  };
+  auto concerns_nobody = [&] {
+    bool concerned = false;
+    w_.shadow.for_each([&](const shadow::Entry& e) {
+      concerned |= e.unsynchronised.contains(cpu);
+      for (const shadow::Doom& d : e.dooms) concerned |= d.issuer == cpu;
+    });
+    return !concerned;
+  };
+  return std::visit(
+      Overloaded{[&](const op::ReadOnce& o) { return own_table(o.slot); },
+                 [&](const op::WriteOnce& o) { return own_table(o.slot); },
+                 [&](const op::DataStore& o) { return owned(o.pa) != nullptr; },
+                 [&](const op::ClearPage& o) { return owned(o.page) != nullptr; },
+                 [&](const op::DeferFree&) { return true; }, [&](const op::TakeDeferred&) { return true; },
+                 [&](const op::MemblockAdd&) { return true; },
+                 [&](const op::MemblockRemove&) { return true; }, [&](const op::PfnValid&) { return true; },
+                 [&](const op::Isb&) { return concerns_nobody(); },
+                 [&](const op::Dsb&) { return w_.buffers[cpu].empty() && concerns_nobody(); },
+                 [](const auto&) { return false; }},
+      op);
 }
 
 // ---- stores -------------------------------------------------------------------------------------------------
@@ -232,10 +238,30 @@ std::optional<Violation> Stepper::walker_access(unsigned cpu, PhysAddr slot, boo
   return std::nullopt;
 }
 
-std::optional<Violation> Stepper::clear_page(unsigned cpu, PhysAddr page) {
-  auto words = w_.memory.words_in(page);
+// ---- operations on memory -----------------------------------------------------------------------------------
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::ReadOnce& o, std::uint64_t) {
+  return walker_access(cpu, o.slot, false);
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::WriteOnce& o, std::uint64_t) {
+  if (auto v = walker_access(cpu, o.slot, true)) return v;
+  w_.buffers[cpu].push_back({o.slot, o.value});
+  return std::nullopt;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::Cmpxchg& o, std::uint64_t answer) {
+  if (auto v = walker_access(cpu, o.slot, true)) return v;
+  auto drained = drain_all(cpu);
+  if (answer != o.expected.bits) return drained;
+  auto v = store_visible(cpu, o.slot, o.desired);
+  return drained ? drained : v;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::ClearPage& o, std::uint64_t) {
+  auto words = w_.memory.words_in(o.page);
   for (const BufferedStore& s : w_.buffers[cpu])
-    if (s.slot.align_down(w_.shadow.regime().page_size()) == page) words.push_back(s.slot);
+    if (s.slot.align_down(w_.shadow.regime().page_size()) == o.page) words.push_back(s.slot);
   std::sort(words.begin(), words.end());
   words.erase(std::unique(words.begin(), words.end()), words.end());
   for (PhysAddr slot : words)
@@ -243,19 +269,14 @@ std::optional<Violation> Stepper::clear_page(unsigned cpu, PhysAddr page) {
   return std::nullopt;
 }
 
-std::optional<Violation> Stepper::data_store(unsigned cpu, PhysAddr slot, std::uint64_t value) {
-  if (Page* p = w_.page_at(slot)) p->carries_data = true;
-  w_.buffers[cpu].push_back({slot, Descriptor{value}});
+Stepper::Verdict Stepper::act(unsigned cpu, const op::DataStore& o, std::uint64_t) {
+  if (Page* p = w_.page_at(o.pa)) p->carries_data = true;
+  w_.buffers[cpu].push_back({o.pa, Descriptor{o.value}});
   return std::nullopt;
 }
 
-std::optional<Violation> Stepper::compare_and_swap(unsigned cpu, const Op& op, std::uint64_t answer) {
-  if (auto v = walker_access(cpu, PhysAddr(op.a), true)) return v;
-  auto drained = drain_all(cpu);
-  if (answer != op.b) return drained;
-  auto v = store_visible(cpu, PhysAddr(op.a), Descriptor{op.c});
-  return drained ? drained : v;
-}
+Stepper::Verdict Stepper::act(unsigned, const op::Load&, std::uint64_t) { return std::nullopt; }
+Stepper::Verdict Stepper::act(unsigned, const op::Store&, std::uint64_t) { return std::nullopt; }
 
 // ---- hardware walks -----------------------------------------------------------------------------------------
 
@@ -326,30 +347,70 @@ std::optional<Violation> Stepper::still_linked(unsigned cpu, PhysAddr page) cons
   return Violation{f, cpu};
 }
 
-// ---- barriers, TLBI, locks ----------------------------------------------------------------------------------
+Stepper::Verdict Stepper::act(unsigned cpu, const op::AllocPages& o, std::uint64_t answer) {
+  Page* p = answer != 0 ? w_.page_at(PhysAddr(answer)) : nullptr;
+  if (p == nullptr) return std::nullopt;
+  const bool again = p->state == PageState::released;
+  p->state = o.use == PageUse::table ? PageState::table : PageState::used;
+  p->owner = static_cast<std::uint8_t>(cpu);
+  p->shared = p->carries_data = false;
+  if (!again) return std::nullopt;
+  const auto finding = check_release(w_.shadow, w_.memory, setup_.root, p->range(page_shift()));
+  return finding ? std::optional(Violation{*finding, cpu}) : std::nullopt;
+}
 
-std::optional<Violation> Stepper::tlbi(unsigned cpu, const vmsa::Tlbi& t) {
+Stepper::Verdict Stepper::act(unsigned cpu, const op::FreePages& o, std::uint64_t) {
+  auto drained = drain_all(cpu);  // the allocator's lock is released after the page is on its list
+  const std::uint64_t bytes = std::uint64_t{1} << (page_shift() + o.order);
+  auto v = release(cpu, {o.page, o.page + bytes}, PageState::released);
+  return drained ? drained : v;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::DeferFree& o, std::uint64_t) {
+  w_.deferred[cpu].push_back(to_word(machine::Deferred{o.page, o.use, o.order}));
+  return std::nullopt;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeDeferred&, std::uint64_t answer) {
+  if (answer != 0) w_.deferred[cpu].pop_back();
+  return std::nullopt;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::ReleaseRange& o, std::uint64_t) {
+  auto drained = drain_all(cpu);
+  auto v = release(cpu, o.range, PageState::released);
+  return drained ? drained : v;
+}
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeReleased&, std::uint64_t answer) {
+  return release(cpu, w_.page_at(PhysAddr(answer))->range(page_shift()), PageState::reused);
+}
+
+Stepper::Verdict Stepper::act(unsigned, const op::MemblockAdd& o, std::uint64_t) {
+  w_.memblock.push_back(o.range);
+  return std::nullopt;
+}
+Stepper::Verdict Stepper::act(unsigned, const op::MemblockRemove& o, std::uint64_t) {
+  std::erase(w_.memblock, o.range);
+  return std::nullopt;
+}
+Stepper::Verdict Stepper::act(unsigned, const op::PfnValid&, std::uint64_t) { return std::nullopt; }
+
+// ---- barriers and TLBI --------------------------------------------------------------------------------------
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::Tlbi& o, std::uint64_t) {
   w_.shadow.tlbi(
-      w_.memory, setup_.root, cpu, t,
-      event_ == nullptr ? shadow::Shadow::Report{} : [this](const shadow::Entry& e, shadow::Outcome o) {
-        event_->invalidated.emplace_back(e, o);
+      w_.memory, setup_.root, cpu, o.tlbi,
+      event_ == nullptr ? shadow::Shadow::Report{} : [this](const shadow::Entry& e, shadow::Outcome outcome) {
+        event_->invalidated.emplace_back(e, outcome);
       });
   return std::nullopt;
 }
 
-/// ISH and ISHST make this CPU's stores visible to every walker; the NSH kinds do not.
-std::optional<Violation> Stepper::barrier(unsigned cpu, const Op& op) {
-  std::optional<Violation> v;
-  const auto kind = static_cast<Dsb>(op.a);
-  if (op.kind == OpKind::dsb && (kind == Dsb::ish || kind == Dsb::ishst)) v = drain_all(cpu);
+template <typename Act>
+void Stepper::recording_drops(Act&& act) {
   const shadow::Shadow before = event_ != nullptr ? w_.shadow : shadow::Shadow{};
-  if (op.kind == OpKind::isb) {
-    w_.shadow.isb(cpu);
-    if (event_ != nullptr) event_->synchronised = w_.unsynchronised[cpu];
-    w_.unsynchronised[cpu].clear();
-  } else {
-    w_.shadow.dsb(cpu, kind);
-  }
+  act();
   before.for_each([&](const shadow::Entry& e) {
     bool shrunk = true;
     w_.shadow.for_each_in({e.place.va, e.place.va + 1}, [&](const shadow::Entry& now) {
@@ -357,86 +418,63 @@ std::optional<Violation> Stepper::barrier(unsigned cpu, const Op& op) {
     });
     if (shrunk) event_->dropped.push_back(e);
   });
+}
+
+/// ISH and ISHST make this CPU's stores visible to every walker; the NSH kinds do not.
+Stepper::Verdict Stepper::act(unsigned cpu, const op::Dsb& o, std::uint64_t) {
+  Verdict v;
+  if (o.kind == Dsb::ish || o.kind == Dsb::ishst) v = drain_all(cpu);
+  recording_drops([&] { w_.shadow.dsb(cpu, o.kind); });
   return v;
 }
 
-void Stepper::unlock(unsigned cpu, const Op& op) {
-  LockState& l = lock_of(w_, op);
-  if (op.kind == OpKind::unlock)
-    l.exclusive = 0;
-  else
-    l.shared = static_cast<std::uint8_t>(l.shared & ~(1u << cpu));
+Stepper::Verdict Stepper::act(unsigned cpu, const op::Isb&, std::uint64_t) {
+  recording_drops([&] { w_.shadow.isb(cpu); });
+  if (event_ != nullptr) event_->synchronised = w_.unsynchronised[cpu];
+  w_.unsynchronised[cpu].clear();
+  return std::nullopt;
 }
 
-std::optional<Violation> Stepper::perform(unsigned cpu, const Op& op, std::uint64_t answer) {
-  const PhysAddr a(op.a);
-  switch (op.kind) {
-    case OpKind::read: return walker_access(cpu, a, false);
-    case OpKind::write:
-      if (auto v = walker_access(cpu, a, true)) return v;
-      w_.buffers[cpu].push_back({a, Descriptor{op.b}});
-      return std::nullopt;
-    case OpKind::cmpxchg: return compare_and_swap(cpu, op, answer);
-    case OpKind::dsb:
-    case OpKind::isb: return barrier(cpu, op);
-    case OpKind::tlbi: return tlbi(cpu, op.tlbi);
-    case OpKind::alloc:
-      if (Page* p = answer != 0 ? w_.page_at(PhysAddr(answer)) : nullptr) {
-        const bool again = p->state == PageState::released;
-        p->state = static_cast<PageUse>(op.a) == PageUse::table ? PageState::table : PageState::used;
-        p->owner = static_cast<std::uint8_t>(cpu);
-        p->shared = p->carries_data = false;
-        const auto finding =
-            again ? check_release(w_.shadow, w_.memory, setup_.root, p->range(page_shift())) : std::nullopt;
-        if (finding) return Violation{*finding, cpu};
-      }
-      return std::nullopt;
-    case OpKind::clear_page: return clear_page(cpu, a);
-    case OpKind::free: {
-      auto drained = drain_all(cpu);  // the allocator's lock is released after the page is on its list
-      const std::uint64_t bytes = std::uint64_t{1} << (page_shift() + op.c);
-      auto v = release(cpu, {a, a + bytes}, PageState::released);
-      return drained ? drained : v;
-    }
-    case OpKind::defer: w_.deferred[cpu].push_back(op.a); return std::nullopt;
-    case OpKind::take_deferred:
-      if (answer != 0) w_.deferred[cpu].pop_back();
-      return std::nullopt;
-    case OpKind::release_range: {
-      auto drained = drain_all(cpu);
-      auto v = release(cpu, range_of(op), PageState::released);
-      return drained ? drained : v;
-    }
-    case OpKind::take_released: {
-      const Page* p = w_.page_at(PhysAddr(answer));
-      return release(cpu, p->range(page_shift()), PageState::reused);
-    }
-    case OpKind::data_store: return data_store(cpu, a, op.b);
-    case OpKind::memblock_add: w_.memblock.push_back(range_of(op)); return std::nullopt;
-    case OpKind::memblock_remove: std::erase(w_.memblock, range_of(op)); return std::nullopt;
-    case OpKind::lock: lock_of(w_, op).exclusive = static_cast<std::uint8_t>(cpu + 1); return std::nullopt;
-    case OpKind::lock_shared:
-      lock_of(w_, op).shared = static_cast<std::uint8_t>(lock_of(w_, op).shared | 1u << cpu);
-      return std::nullopt;
-    case OpKind::unlock:
-    case OpKind::unlock_shared: {
-      auto v = drain_all(cpu);  // what was done under the lock is visible to its next holder
-      unlock(cpu, op);
-      return v;
-    }
-    case OpKind::warn: return plain(Harm::warning, cpu, {}, op.text);
-    case OpKind::unexpected_fault: {
-      Violation v = plain(Harm::unexpected_fault, cpu);
-      v.finding.va = VirtAddr(op.a);
-      return v;
-    }
-    case OpKind::load:
-    case OpKind::store:
-    case OpKind::pfn_valid:
-    case OpKind::choose:
-    case OpKind::done: return std::nullopt;
-  }
+// ---- locks --------------------------------------------------------------------------------------------------
+
+Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeLock& o, std::uint64_t) {
+  lock(o.lock).exclusive = static_cast<std::uint8_t>(cpu + 1);
   return std::nullopt;
+}
+Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeLockShared& o, std::uint64_t) {
+  LockState& l = lock(o.lock);
+  l.shared = static_cast<std::uint8_t>(l.shared | 1u << cpu);
+  return std::nullopt;
+}
+// What was done under a lock is visible to its next holder.
+Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLock& o, std::uint64_t) {
+  Verdict v = drain_all(cpu);
+  lock(o.lock).exclusive = 0;
+  return v;
+}
+Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLockShared& o, std::uint64_t) {
+  Verdict v = drain_all(cpu);
+  LockState& l = lock(o.lock);
+  l.shared = static_cast<std::uint8_t>(l.shared & ~(1u << cpu));
+  return v;
+}
+
+// ---- the rest -----------------------------------------------------------------------------------------------
+
+Stepper::Verdict Stepper::act(unsigned, const op::CondResched&, std::uint64_t) { return std::nullopt; }
+Stepper::Verdict Stepper::act(unsigned, const op::Choose&, std::uint64_t) { return std::nullopt; }
+Stepper::Verdict Stepper::act(unsigned, const op::Done&, std::uint64_t) { return std::nullopt; }
+Stepper::Verdict Stepper::act(unsigned cpu, const op::Warn& o, std::uint64_t) {
+  return plain(Harm::warning, cpu, {}, o.what);
+}
+Stepper::Verdict Stepper::act(unsigned cpu, const op::UnexpectedFault& o, std::uint64_t) {
+  Violation v = plain(Harm::unexpected_fault, cpu);
+  v.finding.va = o.va;
+  return v;
+}
+
+std::optional<Violation> Stepper::perform(unsigned cpu, const Operation& op, std::uint64_t answer) {
+  return std::visit([&](const auto& o) { return act(cpu, o, answer); }, op);
 }
 
 }  // namespace shootdown::model

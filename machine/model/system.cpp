@@ -9,9 +9,9 @@ namespace shootdown::model {
 namespace {
 
 /// Drops what this judge does not look for.
-std::optional<Violation> judged(std::optional<Violation>&& v, Judge judge, const Op& op) {
+std::optional<Violation> judged(std::optional<Violation>&& v, Judge judge, const Operation& op) {
   const bool counts = judge == Judge::everything || (judge == Judge::hardware_update && v && v->hardware) ||
-                      (judge == Judge::reuse && op.kind == OpKind::take_released);
+                      (judge == Judge::reuse && is<op::TakeReleased>(op));
   return counts ? std::move(v) : std::nullopt;
 }
 
@@ -22,7 +22,7 @@ class Actor {
       : setup_(setup), world_(world), judge_(judge), explain_(explain) {}
 
   template <typename Describe, typename Act>
-  void act(const Op& op, Describe&& describe, Act&& perform) {
+  void act(const Operation& op, Describe&& describe, Act&& perform) {
     if (!explain_) {
       Stepper stepper(setup_, world_);
       violates |= judged(perform(stepper), judge_, op).has_value();
@@ -118,7 +118,7 @@ void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
   auto step = [&](auto&& describe, auto&& perform) {
     world(env);
     Actor actor(setup_, world_, judge, explain);
-    actor.act(Op{}, describe, perform);
+    actor.act(Operation{}, describe, perform);
     sink(Step{keep(), 0, actor.violates}, std::move(actor.events));
   };
   for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
@@ -138,22 +138,22 @@ void System::each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool
   Procedure& procedure = procedures_[cpu];
   if (is_done(cpu, local)) return;
   world(env);
-  const Op first = procedure.pending(local);
+  const Operation first = procedure.pending(local);
   for (std::uint64_t answer : Stepper(setup_, world_).answers(cpu, first)) {
     world(env);
     Actor actor(setup_, world_, judge, explain);
     Local to = local;
     bool asks = true;
-    auto perform = [&](const Op& op, std::uint64_t a) {
+    auto perform = [&](const Operation& op, std::uint64_t a) {
       actor.act(
           op, [&] { return Event{.cpu = cpu, .op = op, .site = procedure.site(to), .answer = a}; },
           [&](Stepper& s) { return s.perform(cpu, op, a); });
       to = procedure.step(to, a);
-      asks &= only_asks(op.kind);
+      asks &= only_asks(op);
     };
     perform(first, answer);
     while (setup_.join_private_steps && !actor.violates) {
-      const Op op = procedure.pending(to);
+      const Operation op = procedure.pending(to);
       const Stepper stepper(setup_, world_);
       if (!stepper.is_private(cpu, op)) break;
       perform(op, stepper.answers(cpu, op).front());
@@ -189,8 +189,8 @@ Events System::explain_cpu_step(Env env, unsigned cpu, Local local, Judge judge,
 std::optional<Violation> System::judge_end(const State& state) {
   for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
     if (is_done(cpu, state.locals[cpu])) continue;
-    const Op& op = procedures_[cpu].pending(state.locals[cpu]);
-    if (op.kind == OpKind::take_released) continue;  // nothing was released: there is nothing to reuse
+    const Operation& op = procedures_[cpu].pending(state.locals[cpu]);
+    if (is<op::TakeReleased>(op)) continue;  // nothing was released: there is nothing to reuse
     Violation v;
     v.finding.harm = shadow::Harm::deadlock;
     v.finding.holders = shadow::CpuSet::one(cpu);

@@ -49,12 +49,12 @@ enum class Judge : std::uint8_t {
   nothing,          ///< no harm: all states are looked at, to count them
 };
 
-/// One thing that happened, for timelines. Words of an Op's arguments are explained by report/.
+/// One thing that happened, for timelines. What its operation means is told by report/.
 struct Event {
   enum class Kind : std::uint8_t { operation, drain, hardware_access_flag };
   Kind kind = Kind::operation;
   unsigned cpu = 0;
-  Op op;
+  Operation op;
   Site site;
   std::uint64_t answer = 0;
   /// A store that became visible to every walker, and what it replaced.
@@ -63,6 +63,11 @@ struct Event {
     Descriptor before;
     Descriptor after;
   };
+  /// The operation, when it was one of this kind.
+  template <typename Op>
+  const Op* operation() const {
+    return kind == Kind::operation ? std::get_if<Op>(&op) : nullptr;
+  }
   std::vector<Visible> stores;
   std::vector<std::pair<shadow::Entry, shadow::Outcome>> invalidated;  ///< by a TLBI
   std::vector<shadow::Entry> dropped;  ///< as they were before a DSB or ISB took holders from them
@@ -110,9 +115,7 @@ class System {
   /// Judges a state without steps: finished (by the setup's final check), or stuck.
   std::optional<Violation> judge_end(const State& state);
 
-  bool is_done(unsigned cpu, Local local) const {
-    return procedures_[cpu].pending(local).kind == OpKind::done;
-  }
+  bool is_done(unsigned cpu, Local local) const { return is<op::Done>(procedures_[cpu].pending(local)); }
   const World& world(Env env);
   Procedure& procedure(unsigned cpu) { return procedures_[cpu]; }
   const Setup& setup() const { return setup_; }

@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "machine/model/op.hpp"
+#include "machine/model/operation.hpp"
 #include "shadow/shadow.hpp"
 
 namespace shootdown::model {

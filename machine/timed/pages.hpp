@@ -50,7 +50,7 @@ class PagePool {
 /// Pages that may be freed once the flush is complete: eight bytes each, beside the pages and never in them.
 class DeferredList {
  public:
-  using Deferred = machine::Exemplar::Deferred;
+  using Deferred = machine::Deferred;
 
   void push(const Deferred& d) {
     assert(d.order < 32 && (d.page.value & 0xfff) == 0);

@@ -74,30 +74,30 @@ void TimedMachine::tlbi_alone(vmsa::TlbiOp op, VirtAddr va, std::uint64_t pages)
   flush_ = Flush::batch;
 }
 
-void TimedMachine::memblock_remove(PhysRange range) {
+void TimedMachine::perform(const op::MemblockRemove& o, Anywhere) {
   // Whole blocks out of one region: what stays is a piece before and a piece after.
   std::vector<PhysRange> kept;
   for (const PhysRange& r : memory_) {
-    if (!r.overlaps(range)) {
+    if (!r.overlaps(o.range)) {
       kept.push_back(r);
       continue;
     }
-    if (r.start < range.start) kept.push_back({r.start, range.start});
-    if (range.end < r.end) kept.push_back({range.end, r.end});
+    if (r.start < o.range.start) kept.push_back({r.start, o.range.start});
+    if (o.range.end < r.end) kept.push_back({o.range.end, r.end});
   }
   memory_ = std::move(kept);
 }
 
-bool TimedMachine::pfn_valid(PhysAddr pa) const {
-  return std::any_of(memory_.begin(), memory_.end(), [&](const PhysRange& r) { return r.contains(pa); });
+bool TimedMachine::perform(const op::PfnValid& o, Anywhere) {
+  return std::any_of(memory_.begin(), memory_.end(), [&](const PhysRange& r) { return r.contains(o.pa); });
 }
 
-Access TimedMachine::load(VirtAddr va) {
+Access TimedMachine::perform(const op::Load& o, Anywhere) {
   const vmsa::Regime& r = config_.regime;
   PhysAddr table = root_;
   for (vmsa::Level level = r.root_level(); level <= vmsa::page_level; level = level.next()) {
     count(Event::walk_step);
-    const Descriptor d{*arena_.word(vmsa::slot_address(r, table, level, va))};
+    const Descriptor d{*arena_.word(vmsa::slot_address(r, table, level, o.va))};
     if (d.is_leaf(level)) return {};  // pages have no contents here
     if (!d.is_table(level)) break;
     table = vmsa::output_address(r, level, d);
@@ -105,6 +105,6 @@ Access TimedMachine::load(VirtAddr va) {
   return {.faulted = 1};
 }
 
-Access TimedMachine::store(VirtAddr va, std::uint64_t) { return load(va); }
+Access TimedMachine::perform(const op::Store& o, Anywhere) { return load(o.va); }
 
 }  // namespace shootdown::timed

@@ -16,6 +16,9 @@
 
 namespace shootdown::timed {
 
+namespace op = machine::op;
+using machine::Anywhere;
+
 using machine::Access;
 using machine::Descriptor;
 using machine::Dsb;
@@ -55,7 +58,7 @@ class RescheduleObserver {
 
 /// One CPU's view. Everything is inline: the procedures are compiled together with it, and a descriptor of a
 /// terabyte machine costs a few host instructions.
-class TimedMachine {
+class TimedMachine : public machine::Calls<TimedMachine> {
  public:
   struct Config {
     vmsa::Regime regime;
@@ -72,36 +75,36 @@ class TimedMachine {
   const machine::Features& features() const { return config_.features; }
   PhysAddr kernel_root() const { return root_; }
 
-  [[gnu::always_inline]] Descriptor read_once(PhysAddr slot) {
-    touch(slot);
+  [[gnu::always_inline]] Descriptor perform(const op::ReadOnce& o, Anywhere) {
+    touch(o.slot);
     count(Event::descriptor_read);
-    return Descriptor{*arena_.word(slot)};
+    return Descriptor{*arena_.word(o.slot)};
   }
-  [[gnu::always_inline]] void write_once(PhysAddr slot, Descriptor d) {
-    touch(slot);
-    count(d.none() ? Event::descriptor_clear : Event::descriptor_set);
-    *arena_.word(slot) = d.bits;
+  [[gnu::always_inline]] void perform(const op::WriteOnce& o, Anywhere) {
+    touch(o.slot);
+    count(o.value.none() ? Event::descriptor_clear : Event::descriptor_set);
+    *arena_.word(o.slot) = o.value.bits;
   }
-  Descriptor cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired) {
-    const Descriptor old = read_once(slot);
-    if (old == expected) write_once(slot, desired);
+  Descriptor perform(const op::Cmpxchg& o, Anywhere) {
+    const Descriptor old = read_once(o.slot);
+    if (old == o.expected) write_once(o.slot, o.desired);
     return old;
   }
 
   // A flush of one address, from the first barrier to the last, is one count: each operation moves `flush_` on
   // by one step, and inlined in a row they fold into a single increment. Whatever breaks the row is settled.
-  [[gnu::always_inline]] void dsb(Dsb kind) {
-    if (kind == Dsb::ishst && flush_ == Flush::idle) {
+  [[gnu::always_inline]] void perform(const op::Dsb& o, Anywhere) {
+    if (o.kind == Dsb::ishst && flush_ == Flush::idle) {
       flush_ = Flush::ordered;
-    } else if (kind == Dsb::ish && flush_ == Flush::leaf) {
+    } else if (o.kind == Dsb::ish && flush_ == Flush::leaf) {
       flush_ = Flush::leaf_complete;
-    } else if (kind == Dsb::ish && flush_ == Flush::table) {
+    } else if (o.kind == Dsb::ish && flush_ == Flush::table) {
       flush_ = Flush::table_complete;
     } else {
-      dsb_alone(kind);
+      dsb_alone(o.kind);
     }
   }
-  [[gnu::always_inline]] void isb() {
+  [[gnu::always_inline]] void perform(const op::Isb&, Anywhere) {
     if (flush_ == Flush::leaf_complete)
       count(Event::flush_leaf);
     else if (flush_ == Flush::table_complete)
@@ -110,59 +113,59 @@ class TimedMachine {
       return isb_alone();
     flush_ = Flush::idle;
   }
-  [[gnu::always_inline]] void tlbi(const vmsa::Tlbi& t) {
+  [[gnu::always_inline]] void perform(const op::Tlbi& o, Anywhere) {
     if (flush_ == Flush::ordered) {
-      if (t.op == vmsa::vaale1is) return void(flush_ = Flush::leaf);
-      if (t.op == vmsa::vaae1is) return void(flush_ = Flush::table);
+      if (o.tlbi.op == vmsa::vaale1is) return void(flush_ = Flush::leaf);
+      if (o.tlbi.op == vmsa::vaae1is) return void(flush_ = Flush::table);
     }
-    tlbi_alone(t.op, t.va, t.pages);  // by value: the operand never has to exist in memory
+    tlbi_alone(o.tlbi.op, o.tlbi.va, o.tlbi.pages);  // by value: the operand never has to exist in memory
   }
 
-  Access load(VirtAddr va);
-  Access store(VirtAddr va, std::uint64_t value);
+  Access perform(const op::Load&, Anywhere);
+  Access perform(const op::Store&, Anywhere);
 
-  PhysAddr alloc_pages(PageUse use, unsigned order) {
-    if (use != PageUse::table) {
-      if (order > 0 && !config_.large_pages) return {};
+  PhysAddr perform(const op::AllocPages& o, Anywhere) {
+    if (o.use != PageUse::table) {
+      if (o.order > 0 && !config_.large_pages) return {};
       count(Event::page_alloc);
-      return pages_.allocate(order);
+      return pages_.allocate(o.order);
     }
-    assert(order == 0);
+    assert(o.order == 0);
     count(Event::table_alloc);
     return arena_.allocate();
   }
-  void clear_page(PhysAddr page) {
+  void perform(const op::ClearPage& o, Anywhere) {
     count(Event::page_clear);
-    if (!pages_.owns(page)) arena_.clear(page);
+    if (!pages_.owns(o.page)) arena_.clear(o.page);
   }
-  void free_pages(PhysAddr page, PageUse use, unsigned order) {
-    if (use != PageUse::table) {
+  void perform(const op::FreePages& o, Anywhere) {
+    if (o.use != PageUse::table) {
       count(Event::page_free);
-      return pages_.release(page, order);
+      return pages_.release(o.page, o.order);
     }
     count(Event::table_free);
-    arena_.release(page);
+    arena_.release(o.page);
   }
-  void defer_free(PhysAddr page, PageUse use, unsigned order) {
+  void perform(const op::DeferFree& o, Anywhere) {
     count(Event::page_defer);
-    deferred_.push({page, use, order});
+    deferred_.push({o.page, o.use, o.order});
   }
-  machine::Exemplar::Deferred take_deferred() { return deferred_.pop(); }
-  void release_range(PhysRange) {}
+  machine::Deferred perform(const op::TakeDeferred&, Anywhere) { return deferred_.pop(); }
+  void perform(const op::ReleaseRange&, Anywhere) {}
 
-  void memblock_add(PhysRange range) { memory_.push_back(range); }
-  void memblock_remove(PhysRange range);
-  bool pfn_valid(PhysAddr pa) const;
+  void perform(const op::MemblockAdd& o, Anywhere) { memory_.push_back(o.range); }
+  void perform(const op::MemblockRemove&, Anywhere);
+  bool perform(const op::PfnValid&, Anywhere);
 
-  void lock(machine::Lock) { count(Event::lock); }
-  void unlock(machine::Lock) {}
-  void lock_shared(machine::Lock) { count(Event::lock); }
-  void unlock_shared(machine::Lock) {}
-  void cond_resched() {
+  void perform(const op::TakeLock&, Anywhere) { count(Event::lock); }
+  void perform(const op::DropLock&, Anywhere) {}
+  void perform(const op::TakeLockShared&, Anywhere) { count(Event::lock); }
+  void perform(const op::DropLockShared&, Anywhere) {}
+  void perform(const op::CondResched&, Anywhere) {
     count(Event::reschedule);
     if (observer_ != nullptr) observer_->rescheduled(ledger());
   }
-  void warn(const char* what) { warnings_.emplace_back(what); }
+  void perform(const op::Warn& o, Anywhere) { warnings_.emplace_back(o.what); }
 
   [[gnu::always_inline]] void enter(const char* function) {
     if (is_step(function)) push(step_of(function));

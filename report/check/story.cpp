@@ -10,10 +10,10 @@
 namespace shootdown::report {
 namespace {
 
+namespace op = model::op;
+
 using model::Descriptor;
 using model::Event;
-using model::Op;
-using model::OpKind;
 using model::PhysAddr;
 using shadow::TableAt;
 
@@ -61,13 +61,12 @@ class Tables {
   std::map<std::uint64_t, Known> known_;
 };
 
-std::string lock_name(std::uint64_t lock) {
-  return static_cast<machine::Lock>(lock) == machine::Lock::memory_hotplug ? "mem_hotplug_lock"
-                                                                           : "init_mm.page_table_lock";
+std::string lock_name(machine::Lock lock) {
+  return lock == machine::Lock::memory_hotplug ? "mem_hotplug_lock" : "init_mm.page_table_lock";
 }
 
-std::string use_name(std::uint64_t use) {
-  switch (static_cast<machine::PageUse>(use)) {
+std::string use_name(machine::PageUse use) {
+  switch (use) {
     case machine::PageUse::table: return "table page";
     case machine::PageUse::vmemmap: return "vmemmap page";
     case machine::PageUse::data: break;
@@ -131,13 +130,13 @@ class Teller {
     }
     see_stores(e, line);
     for (const auto& [entry, outcome] : e.invalidated)
-      line.notes.push_back(describe(r_, e.op.tlbi, e.cpu, entry, outcome));
+      line.notes.push_back(describe(r_, e.operation<op::Tlbi>()->tlbi, e.cpu, entry, outcome));
     for (const shadow::Entry& entry : e.dropped)
       line.notes.push_back(
           fmt::format("no longer held by {}: {}", dropped_by(e, entry), describe(r_, entry)));
     line.relevant = is_relevant(e);
     if (e.violation) {
-      line.notes.push_back(describe(r_, *e.violation, e.op.kind == OpKind::take_released));
+      line.notes.push_back(describe(r_, *e.violation, model::is<op::TakeReleased>(e.op)));
       line.harmful = line.relevant = true;
       line.reading = false;
     }
@@ -152,16 +151,15 @@ class Teller {
       if (same_slot(entry.slot)) return true;
     for (const shadow::Entry& entry : e.dropped)
       if (same_slot(entry.slot)) return true;
-    switch (e.op.kind) {
-      case OpKind::write:
-      case OpKind::cmpxchg: return same_slot(PhysAddr(e.op.a)) || e.cpu != 0;
-      case OpKind::free:
-      case OpKind::defer: return model::unpack_page(e.op.a).page == finding_.page;
-      case OpKind::dsb:
-      case OpKind::isb:
-      case OpKind::tlbi: return false;
-      default: return true;
-    }
+    const auto keeps = [&](PhysAddr page) { return page == finding_.page; };
+    return std::visit(
+        model::Overloaded{[&](const op::WriteOnce& o) { return same_slot(o.slot) || e.cpu != 0; },
+                          [&](const op::Cmpxchg& o) { return same_slot(o.slot) || e.cpu != 0; },
+                          [&](const op::FreePages& o) { return keeps(o.page); },
+                          [&](const op::DeferFree& o) { return keeps(o.page); },
+                          [](const op::Dsb&) { return false; }, [](const op::Isb&) { return false; },
+                          [](const op::Tlbi&) { return false; }, [](const auto&) { return true; }},
+        e.op);
   }
   void gives_away(const Event& e, vmsa::PhysRange range) {
     if (range.contains(finding_.page)) released = {step_, e.cpu, e.site.function()};
@@ -169,7 +167,7 @@ class Teller {
 
   /// A DSB takes an entry from all but its issuer, whose own pipeline an ISB has to synchronise.
   std::string dropped_by(const Event& e, const shadow::Entry& entry) const {
-    if (e.op.kind == OpKind::isb) return describe(shadow::CpuSet::one(e.cpu));
+    if (model::is<op::Isb>(e.op)) return describe(shadow::CpuSet::one(e.cpu));
     shadow::CpuSet cpus;
     for (const shadow::Doom& d : entry.dooms)
       if (d.issuer == e.cpu) cpus = cpus | d.cpus;
@@ -212,77 +210,100 @@ class Teller {
     const auto mine = own.find(slot.value);
     return mine != own.end() ? mine->second : memory_.read(slot);
   }
-  std::string store(const Event& e) {
-    const PhysAddr slot(e.op.a);
-    const std::string text = change(slot, seen(e.cpu, slot), Descriptor{e.op.b});
-    own_[e.cpu][slot.value] = Descriptor{e.op.b};
+  void buffered(const Event& e, PhysAddr slot, Descriptor value) {
+    own_[e.cpu][slot.value] = value;
     origin_[{e.cpu, slot.value}] = e.site;
-    return text;
   }
 
   std::string operation(const Event& e, StoryLine& line) {
-    const Op& op = e.op;
-    const PhysAddr a(op.a);
-    switch (op.kind) {
-      case OpKind::read:
-        line.reading = true;
-        return fmt::format("reads {}: {}", slot_name(a), value(a, Descriptor{e.answer}));
-      case OpKind::write: return store(e) + ", in its store buffer";
-      case OpKind::cmpxchg:
-        if (e.answer == op.b) return fmt::format("cmpxchg {}", change(a, Descriptor{op.b}, Descriptor{op.c}));
-        return fmt::format("cmpxchg of {} fails: {}", slot_name(a), value(a, Descriptor{e.answer}));
-      case OpKind::dsb: return fmt::format("DSB {}", machine::dsb_names[op.a]);
-      case OpKind::isb: return "ISB";
-      case OpKind::tlbi: return describe(r_, op.tlbi);
-      case OpKind::load:
-      case OpKind::store:
-        line.reading = true;
-        return fmt::format("{} {:#x}: {}", op.kind == OpKind::load ? "loads from" : "stores to", op.a,
-                           e.answer == model::response_fault ? "translation fault" : "translated");
-      case OpKind::alloc:
-        if (e.answer == 0) return fmt::format("allocation of a {} fails", use_name(op.a));
-        return fmt::format("allocates {} {:#x}", use_name(op.a), e.answer);
-      case OpKind::clear_page: return fmt::format("zeroes page {:#x}", op.a);
-      case OpKind::free:
-        gives_away(e, {a, a + (r_.page_size() << op.c)});
-        return fmt::format("frees {} {:#x}", use_name(op.b), op.a) +
-               (op.c > 0 ? fmt::format(" of order {}", op.c) : "");
-      case OpKind::defer: {
-        const auto d = model::unpack_page(op.a);
-        return fmt::format("keeps {} {:#x} on its list", use_name(static_cast<std::uint64_t>(d.use)),
-                           d.page.value);
-      }
-      case OpKind::take_deferred:
-        line.reading = true;
-        if (e.answer == 0) return "its list is empty";
-        return fmt::format("takes page {:#x} off its list", model::unpack_page(e.answer).page.value);
-      case OpKind::release_range:
-        gives_away(e, {a, PhysAddr(op.b)});
-        return fmt::format("hands memory {:#x}-{:#x} back to its provider", op.a, op.b - 1);
-      case OpKind::memblock_add: return fmt::format("memblock_add {:#x}-{:#x}", op.a, op.b - 1);
-      case OpKind::memblock_remove: return fmt::format("memblock_remove {:#x}-{:#x}", op.a, op.b - 1);
-      case OpKind::pfn_valid:
-        line.reading = true;
-        return fmt::format("pfn_valid of {:#x}: {}", op.a, e.answer != 0 ? "yes" : "no");
-      case OpKind::lock: return "takes " + lock_name(op.a);
-      case OpKind::lock_shared: return fmt::format("takes {} shared", lock_name(op.a));
-      case OpKind::unlock:
-      case OpKind::unlock_shared: return "drops " + lock_name(op.a);
-      case OpKind::warn: return fmt::format("WARN_ON: {}", op.text);
-      case OpKind::unexpected_fault: return fmt::format("the access to {:#x} was to succeed", op.a);
-      case OpKind::choose: line.reading = true; return fmt::format("chooses {}", e.answer);
-      case OpKind::take_released:
-        if (PhysAddr(e.answer) == finding_.page) taken = {step_, e.cpu, e.site.function()};
-        return fmt::format("takes over page {:#x}", e.answer);
-      case OpKind::data_store: {
-        own_[e.cpu][op.a] = Descriptor{op.b};
-        origin_[{e.cpu, op.a}] = e.site;
-        return fmt::format("writes data {:#x} to {:#x}, in its store buffer", op.b, op.a);
-      }
-      case OpKind::done: return "returns";
-    }
-    return "?";
+    line.reading = is_reading(e.op);
+    return std::visit([&](const auto& o) { return words(e, o); }, e.op);
   }
+
+  /// Lines that only look: a reader may skip them.
+  static bool is_reading(const model::Operation& o) {
+    return model::only_asks(o) || model::is<op::TakeDeferred>(o);
+  }
+
+  // What each operation is called, and what it did.
+  std::string words(const Event& e, const op::ReadOnce& o) {
+    return fmt::format("reads {}: {}", slot_name(o.slot), value(o.slot, Descriptor{e.answer}));
+  }
+  std::string words(const Event& e, const op::WriteOnce& o) {
+    std::string text = change(o.slot, seen(e.cpu, o.slot), o.value) + ", in its store buffer";
+    buffered(e, o.slot, o.value);
+    return text;
+  }
+  std::string words(const Event& e, const op::Cmpxchg& o) {
+    if (e.answer == o.expected.bits) return "cmpxchg " + change(o.slot, o.expected, o.desired);
+    return fmt::format("cmpxchg of {} fails: {}", slot_name(o.slot), value(o.slot, Descriptor{e.answer}));
+  }
+  std::string words(const Event&, const op::Dsb& o) {
+    return fmt::format("DSB {}", machine::dsb_names[static_cast<std::size_t>(o.kind)]);
+  }
+  std::string words(const Event&, const op::Isb&) { return "ISB"; }
+  std::string words(const Event&, const op::Tlbi& o) { return describe(r_, o.tlbi); }
+  std::string access(const Event& e, const char* what, vmsa::VirtAddr va) {
+    return fmt::format("{} {:#x}: {}", what, va.value,
+                       e.answer == model::response_fault ? "translation fault" : "translated");
+  }
+  std::string words(const Event& e, const op::Load& o) { return access(e, "loads from", o.va); }
+  std::string words(const Event& e, const op::Store& o) { return access(e, "stores to", o.va); }
+  std::string words(const Event& e, const op::AllocPages& o) {
+    if (e.answer == 0) return fmt::format("allocation of a {} fails", use_name(o.use));
+    return fmt::format("allocates {} {:#x}", use_name(o.use), e.answer);
+  }
+  std::string words(const Event&, const op::ClearPage& o) {
+    return fmt::format("zeroes page {:#x}", o.page.value);
+  }
+  std::string words(const Event& e, const op::FreePages& o) {
+    gives_away(e, {o.page, o.page + (r_.page_size() << o.order)});
+    return fmt::format("frees {} {:#x}", use_name(o.use), o.page.value) +
+           (o.order > 0 ? fmt::format(" of order {}", o.order) : "");
+  }
+  std::string words(const Event&, const op::DeferFree& o) {
+    return fmt::format("keeps {} {:#x} on its list", use_name(o.use), o.page.value);
+  }
+  std::string words(const Event& e, const op::TakeDeferred&) {
+    if (e.answer == 0) return "its list is empty";
+    return fmt::format("takes page {:#x} off its list",
+                       model::from_word<machine::Deferred>(e.answer).page.value);
+  }
+  std::string words(const Event& e, const op::ReleaseRange& o) {
+    gives_away(e, o.range);
+    return fmt::format("hands memory {} back to its provider", memory(o.range));
+  }
+  static std::string memory(vmsa::PhysRange r) {
+    return fmt::format("{:#x}-{:#x}", r.start.value, (r.end - 1).value);
+  }
+  std::string words(const Event&, const op::MemblockAdd& o) { return "memblock_add " + memory(o.range); }
+  std::string words(const Event&, const op::MemblockRemove& o) {
+    return "memblock_remove " + memory(o.range);
+  }
+  std::string words(const Event& e, const op::PfnValid& o) {
+    return fmt::format("pfn_valid of {:#x}: {}", o.pa.value, e.answer != 0 ? "yes" : "no");
+  }
+  std::string words(const Event&, const op::TakeLock& o) { return "takes " + lock_name(o.lock); }
+  std::string words(const Event&, const op::TakeLockShared& o) {
+    return fmt::format("takes {} shared", lock_name(o.lock));
+  }
+  std::string words(const Event&, const op::DropLock& o) { return "drops " + lock_name(o.lock); }
+  std::string words(const Event&, const op::DropLockShared& o) { return "drops " + lock_name(o.lock); }
+  std::string words(const Event&, const op::CondResched&) { return "may be preempted"; }
+  std::string words(const Event&, const op::Warn& o) { return fmt::format("WARN_ON: {}", o.what); }
+  std::string words(const Event&, const op::UnexpectedFault& o) {
+    return fmt::format("the access to {:#x} was to succeed", o.va.value);
+  }
+  std::string words(const Event& e, const op::Choose&) { return fmt::format("chooses {}", e.answer); }
+  std::string words(const Event& e, const op::TakeReleased&) {
+    if (PhysAddr(e.answer) == finding_.page) taken = {step_, e.cpu, e.site.function()};
+    return fmt::format("takes over page {:#x}", e.answer);
+  }
+  std::string words(const Event& e, const op::DataStore& o) {
+    buffered(e, o.pa, Descriptor{o.value});
+    return fmt::format("writes data {:#x} to {:#x}, in its store buffer", o.value, o.pa.value);
+  }
+  std::string words(const Event&, const op::Done&) { return "returns"; }
 
   const vmsa::Regime& r_;
   const shadow::Finding& finding_;

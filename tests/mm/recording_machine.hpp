@@ -14,6 +14,9 @@
 
 namespace shootdown::mm {
 
+namespace op = machine::op;
+using machine::Anywhere;
+
 using machine::Dsb;
 using machine::PageUse;
 using vmsa::Descriptor;
@@ -24,7 +27,7 @@ using vmsa::Regime;
 using vmsa::VirtAddr;
 using vmsa::VirtRange;
 
-class RecordingMachine {
+class RecordingMachine : public machine::Calls<RecordingMachine> {
  public:
   explicit RecordingMachine(const Regime& r) : r(r) {
     root_ = alloc_pages(PageUse::table, 0), clear_page(root_);
@@ -56,102 +59,102 @@ class RecordingMachine {
   const machine::Features& features() const { return features_; }
   PhysAddr kernel_root() const { return root_; }
 
-  Descriptor read_once(PhysAddr pa) {
-    expect_table(pa, "read");
-    const auto found = memory_.find(pa.value);
+  Descriptor perform(const op::ReadOnce& o, Anywhere) {
+    expect_table(o.slot, "read");
+    const auto found = memory_.find(o.slot.value);
     return Descriptor{found == memory_.end() ? 0 : found->second};
   }
-  void write_once(PhysAddr pa, Descriptor d) {
-    if (d.valid() && read_once(pa).valid()) fault("a valid descriptor is overwritten");
-    expect_table(pa, "write");
+  void perform(const op::WriteOnce& o, Anywhere) {
+    if (o.value.valid() && read_once(o.slot).valid()) fault("a valid descriptor is overwritten");
+    expect_table(o.slot, "write");
     ++stores;
-    log += d.none() ? 'c' : 'w';
-    if (d.none())
-      memory_.erase(pa.value);
+    log += o.value.none() ? 'c' : 'w';
+    if (o.value.none())
+      memory_.erase(o.slot.value);
     else
-      memory_[pa.value] = d.bits;
+      memory_[o.slot.value] = o.value.bits;
   }
-  Descriptor cmpxchg(PhysAddr pa, Descriptor expected, Descriptor desired) {
-    const Descriptor old = read_once(pa);
-    if (old == expected) write_once(pa, desired);
+  Descriptor perform(const op::Cmpxchg& o, Anywhere) {
+    const Descriptor old = read_once(o.slot);
+    if (old == o.expected) write_once(o.slot, o.desired);
     return old;
   }
-  void dsb(Dsb kind) { log += "nNsD"[static_cast<unsigned>(kind)]; }
-  void isb() { log += 'I'; }
+  void perform(const op::Dsb& o, Anywhere) { log += "nNsD"[static_cast<unsigned>(o.kind)]; }
+  void perform(const op::Isb&, Anywhere) { log += 'I'; }
   /// l, r: leaves of a page, of a range; t, T: tables too; A: all.
-  void tlbi(const vmsa::Tlbi& t) {
-    tlbis.push_back(t);
-    if (t.op.target == vmsa::TlbiTarget::all)
+  void perform(const op::Tlbi& o, Anywhere) {
+    tlbis.push_back(o.tlbi);
+    if (o.tlbi.op.target == vmsa::TlbiTarget::all)
       log += 'A';
-    else if (t.op.range)
-      log += t.op.last_level ? 'r' : 'T';
+    else if (o.tlbi.op.range)
+      log += o.tlbi.op.last_level ? 'r' : 'T';
     else
-      log += t.op.last_level ? 'l' : 't';
-    if (!t.op.broadcast || (t.op.by_asid() && !features_.repeat_tlbi))
+      log += o.tlbi.op.last_level ? 'l' : 't';
+    if (!o.tlbi.op.broadcast || (o.tlbi.op.by_asid() && !features_.repeat_tlbi))
       fault("a kernel flush that is local or of one ASID");
-    if (t.op.by_va() && t.page_shift != r.page_shift) fault("another granule");
+    if (o.tlbi.op.by_va() && o.tlbi.page_shift != r.page_shift) fault("another granule");
   }
-  machine::Access load(VirtAddr) { return {}; }
-  machine::Access store(VirtAddr, std::uint64_t) { return {}; }
+  machine::Access perform(const op::Load&, Anywhere) { return {}; }
+  machine::Access perform(const op::Store&, Anywhere) { return {}; }
 
-  PhysAddr alloc_pages(PageUse use, unsigned order) {
-    if (order > 0 && no_blocks) return {};
+  PhysAddr perform(const op::AllocPages& o, Anywhere) {
+    if (o.order > 0 && no_blocks) return {};
     const int n = fail_at;
     if (n == 0 && !keeps_failing) fail_at = -1;
     if (n > 0) --fail_at;
     if (n == 0) return {};
-    const std::uint64_t size = r.page_size() << order;
+    const std::uint64_t size = r.page_size() << o.order;
     PhysAddr page;
-    if (!free_[order].empty()) {
-      page = free_[order].back();
-      free_[order].pop_back();
+    if (!free_[o.order].empty()) {
+      page = free_[o.order].back();
+      free_[o.order].pop_back();
     } else {
       next_ = next_.align_up(size);
       page = next_;
       next_ += size;
     }
-    pages_[page.value] = {use, order};
+    pages_[page.value] = {o.use, o.order};
     memory_[page.value + 8] = 0xdead'0000'0000'0403;  // what somebody left
     return page;
   }
-  void clear_page(PhysAddr page) {
+  void perform(const op::ClearPage& o, Anywhere) {
     log += 'z';
-    std::erase_if(memory_, [&](const auto& w) { return w.first - page.value < r.page_size(); });
+    std::erase_if(memory_, [&](const auto& w) { return w.first - o.page.value < r.page_size(); });
   }
   /// F a table, f pages of vmemmap.
-  void free_pages(PhysAddr page, PageUse use, unsigned order) {
-    log += use == PageUse::table ? 'F' : 'f';
-    const auto found = pages_.find(page.value);
-    if (found == pages_.end() || found->second.use != use || found->second.order != order)
+  void perform(const op::FreePages& o, Anywhere) {
+    log += o.use == PageUse::table ? 'F' : 'f';
+    const auto found = pages_.find(o.page.value);
+    if (found == pages_.end() || found->second.use != o.use || found->second.order != o.order)
       return fault("a page is freed that was not allocated so");
     pages_.erase(found);
-    free_[order].push_back(page);
+    free_[o.order].push_back(o.page);
   }
-  void defer_free(PhysAddr page, PageUse use, unsigned order) {
+  void perform(const op::DeferFree& o, Anywhere) {
     log += 'd';
-    deferred_.push_back({page, use, order});
+    deferred_.push_back({o.page, o.use, o.order});
   }
-  machine::Exemplar::Deferred take_deferred() {
+  machine::Deferred perform(const op::TakeDeferred&, Anywhere) {
     if (deferred_.empty()) return {};
     const auto d = deferred_.back();
     deferred_.pop_back();
     return d;
   }
-  void release_range(PhysRange) { log += 'X'; }
-  void memblock_add(PhysRange range) { memblock_.push_back(range); }
-  void memblock_remove(PhysRange range) {
+  void perform(const op::ReleaseRange&, Anywhere) { log += 'X'; }
+  void perform(const op::MemblockAdd& o, Anywhere) { memblock_.push_back(o.range); }
+  void perform(const op::MemblockRemove& o, Anywhere) {
     log += 'm';
-    std::erase(memblock_, range);
+    std::erase(memblock_, o.range);
   }
-  bool pfn_valid(PhysAddr pa) {
-    return std::any_of(memblock_.begin(), memblock_.end(), [&](PhysRange m) { return m.contains(pa); });
+  bool perform(const op::PfnValid& o, Anywhere) {
+    return std::any_of(memblock_.begin(), memblock_.end(), [&](PhysRange m) { return m.contains(o.pa); });
   }
-  void lock(machine::Lock) { ++locks_; }
-  void unlock(machine::Lock) { --locks_; }
-  void lock_shared(machine::Lock) { ++locks_; }
-  void unlock_shared(machine::Lock) { --locks_; }
-  void cond_resched() {}
-  void warn(const char* what) { fault(what); }
+  void perform(const op::TakeLock&, Anywhere) { ++locks_; }
+  void perform(const op::DropLock&, Anywhere) { --locks_; }
+  void perform(const op::TakeLockShared&, Anywhere) { ++locks_; }
+  void perform(const op::DropLockShared&, Anywhere) { --locks_; }
+  void perform(const op::CondResched&, Anywhere) {}
+  void perform(const op::Warn& o, Anywhere) { fault(o.what); }
   void enter(const char*) {}
   void leave(const std::uint64_t*, std::size_t) {}
 
@@ -203,7 +206,7 @@ class RecordingMachine {
   std::unordered_map<std::uint64_t, std::uint64_t> memory_;
   std::map<std::uint64_t, Page> pages_;
   std::map<unsigned, std::vector<PhysAddr>> free_;
-  std::vector<machine::Exemplar::Deferred> deferred_;
+  std::vector<machine::Deferred> deferred_;
   std::vector<PhysRange> memblock_;
   int locks_ = 0;
 };

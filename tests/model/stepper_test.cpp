@@ -21,16 +21,14 @@ class StepperTest : public testing::Test {
   World& world = w.setup.world;
   Stepper stepper{w.setup, w.setup.world};
 
-  Harm perform(unsigned cpu, const Op& op, std::uint64_t answer = 0) {
+  Harm perform(unsigned cpu, const Operation& op, std::uint64_t answer = 0) {
     const auto v = stepper.perform(cpu, op, answer);
     return v ? v->finding.harm : Harm::none;
   }
-  void write(unsigned cpu, PhysAddr slot, Descriptor d) { perform(cpu, {OpKind::write, slot.value, d.bits}); }
-  void dsb(unsigned cpu, Dsb kind) { perform(cpu, {OpKind::dsb, static_cast<std::uint64_t>(kind)}); }
-  std::uint64_t read(unsigned cpu, PhysAddr slot) {
-    return stepper.answers(cpu, {OpKind::read, slot.value}).at(0);
-  }
-  std::vector<std::uint64_t> answers(unsigned cpu, const Op& op) { return stepper.answers(cpu, op); }
+  void write(unsigned cpu, PhysAddr slot, Descriptor d) { perform(cpu, op::WriteOnce{slot, d}); }
+  void dsb(unsigned cpu, Dsb kind) { perform(cpu, op::Dsb{kind}); }
+  std::uint64_t read(unsigned cpu, PhysAddr slot) { return stepper.answers(cpu, op::ReadOnce{slot}).at(0); }
+  std::vector<std::uint64_t> answers(unsigned cpu, const Operation& op) { return stepper.answers(cpu, op); }
 };
 
 TEST_F(StepperTest, OthersSeeDrainedStoresOnly) {
@@ -55,49 +53,52 @@ TEST_F(StepperTest, BuffersAreOrderedPerLocationOnly) {
 }
 
 TEST_F(StepperTest, WhatDrains) {
-  const std::array<std::pair<Op, bool>, 9> cases{{
-      {{OpKind::dsb, static_cast<std::uint64_t>(Dsb::ish)}, true},
-      {{OpKind::dsb, static_cast<std::uint64_t>(Dsb::ishst)}, true},
-      {{OpKind::dsb, static_cast<std::uint64_t>(Dsb::nsh)}, false},
-      {{OpKind::dsb, static_cast<std::uint64_t>(Dsb::nshst)}, false},
-      {{OpKind::isb}, false},
-      {{OpKind::unlock, 0}, true},
-      {{OpKind::unlock_shared, 0}, true},
-      {{OpKind::free, W::spare.value, 0, 0}, true},
-      {{OpKind::release_range, W::page(7).value, W::page(8).value}, true},
+  const std::array<std::pair<Operation, bool>, 9> cases{{
+      {op::Dsb{Dsb::ish}, true},
+      {op::Dsb{Dsb::ishst}, true},
+      {op::Dsb{Dsb::nsh}, false},
+      {op::Dsb{Dsb::nshst}, false},
+      {op::Isb{}, false},
+      {op::DropLock{machine::Lock::memory_hotplug}, true},
+      {op::DropLockShared{machine::Lock::memory_hotplug}, true},
+      {op::FreePages{W::spare, machine::PageUse::table, 0}, true},
+      {op::ReleaseRange{W::one(7)}, true},
   }};
   for (const auto& [op, drains] : cases) {
     W fresh(2);
     Stepper s(fresh.setup, fresh.setup.world);
-    s.perform(0, {OpKind::write, W::slot(0).value, 0}, 0);
+    s.perform(0, op::WriteOnce{W::slot(0), {}}, 0);
     s.perform(0, op, 0);
-    EXPECT_EQ(fresh.setup.world.buffers[0].empty(), drains) << static_cast<int>(op.kind) << " " << op.a;
+    EXPECT_EQ(fresh.setup.world.buffers[0].empty(), drains) << "operation " << op.index();
   }
 }
 
 TEST_F(StepperTest, CompareAndSwapIsSeenAtOnceIfItSucceeds) {
   write(0, W::slot(1), {});
-  perform(0, {OpKind::cmpxchg, W::slot(0).value, 1, 0}, W::leaf(0).bits);  // expected something else
+  perform(0, op::Cmpxchg{W::slot(0), Descriptor{1}, {}}, W::leaf(0).bits);  // expected something else
   EXPECT_EQ(read(1, W::slot(0)), W::leaf(0).bits);
   EXPECT_TRUE(world.buffers[0].empty()) << "release order all the same";
-  perform(0, {OpKind::cmpxchg, W::slot(0).value, W::leaf(0).bits, 0}, W::leaf(0).bits);
+  perform(0, op::Cmpxchg{W::slot(0), W::leaf(0), {}}, W::leaf(0).bits);
   EXPECT_EQ(read(1, W::slot(0)), 0u);
 }
 
 TEST_F(StepperTest, LocksExcludeAndAreShared) {
-  const Op lock{OpKind::lock, 0}, shared{OpKind::lock_shared, 0}, other{OpKind::lock, 1};
+  using machine::Lock;
+  const Operation lock = op::TakeLock{Lock::memory_hotplug},
+                  shared = op::TakeLockShared{Lock::memory_hotplug},
+                  other = op::TakeLock{Lock::init_mm_page_table};
   EXPECT_EQ(answers(0, lock).size(), 1u);
   perform(0, shared);
   EXPECT_EQ(answers(1, shared).size(), 1u);
   EXPECT_TRUE(answers(1, lock).empty()) << "waits";
   perform(1, shared);
-  perform(0, {OpKind::unlock_shared, 0});
+  perform(0, op::DropLockShared{machine::Lock::memory_hotplug});
   EXPECT_TRUE(answers(2, lock).empty());
-  perform(1, {OpKind::unlock_shared, 0});
+  perform(1, op::DropLockShared{machine::Lock::memory_hotplug});
   perform(2, lock);
   EXPECT_TRUE(answers(0, shared).empty() && answers(0, lock).empty());
   EXPECT_EQ(answers(0, other).size(), 1u) << "another lock";
-  perform(2, {OpKind::unlock, 0});
+  perform(2, op::DropLock{machine::Lock::memory_hotplug});
   EXPECT_EQ(answers(0, lock).size(), 1u);
 }
 
@@ -106,14 +107,14 @@ TEST_F(StepperTest, AllocationReusesPagesWithWhatIsInThem) {
   spare.allocatable = true;
   spare.state = PageState::released;
   world.memory.write(W::spare + 8, Descriptor{0x1234});
-  const Op alloc{OpKind::alloc, static_cast<std::uint64_t>(machine::PageUse::table), 0};
+  const Operation alloc = op::AllocPages{machine::PageUse::table, 0};
   EXPECT_EQ(answers(0, alloc), (std::vector<std::uint64_t>{W::spare.value}));
   w.setup.allocation_may_fail = true;
   EXPECT_EQ(answers(0, alloc), (std::vector<std::uint64_t>{W::spare.value, 0}));
   perform(0, alloc, W::spare.value);
   EXPECT_EQ(answers(0, alloc), (std::vector<std::uint64_t>{0})) << "no more";
   EXPECT_EQ(read(0, W::spare + 8), 0x1234u);
-  perform(0, {OpKind::clear_page, W::spare.value});
+  perform(0, op::ClearPage{W::spare});
   EXPECT_EQ(read(0, W::spare + 8), 0u);
   EXPECT_EQ(world.memory.read(W::spare + 8).bits, 0x1234u) << "zeros are stores like any other";
   dsb(0, Dsb::ishst);
@@ -121,10 +122,9 @@ TEST_F(StepperTest, AllocationReusesPagesWithWhatIsInThem) {
 }
 
 TEST_F(StepperTest, DeferredPagesComeBackLastInFirstOut) {
-  const Op take{OpKind::take_deferred};
+  const Operation take = op::TakeDeferred{};
   EXPECT_EQ(answers(0, take).at(0), 0u);
-  for (PhysAddr page : {W::pte, W::spare})
-    perform(0, {OpKind::defer, pack_page(page, machine::PageUse::table, 2)});
+  for (PhysAddr page : {W::pte, W::spare}) perform(0, op::DeferFree{page, machine::PageUse::table, 2});
   const auto first = unpack_page(answers(0, take).at(0));
   EXPECT_EQ(first.page, W::spare);
   EXPECT_EQ(first.order, 2u);
@@ -134,24 +134,24 @@ TEST_F(StepperTest, DeferredPagesComeBackLastInFirstOut) {
 }
 
 TEST_F(StepperTest, MemblockAnswersPfnValid) {
-  const Op valid{OpKind::pfn_valid, W::page(0).value};
+  const Operation valid = op::PfnValid{W::page(0)};
   EXPECT_EQ(answers(0, valid).at(0), 0u);
-  perform(0, {OpKind::memblock_add, W::page(0).value, W::page(4).value});
+  perform(0, op::MemblockAdd{{W::page(0), W::page(4)}});
   EXPECT_EQ(answers(0, valid).at(0), 1u);
-  perform(0, {OpKind::memblock_remove, W::page(0).value, W::page(4).value});
+  perform(0, op::MemblockRemove{{W::page(0), W::page(4)}});
   EXPECT_EQ(answers(0, valid).at(0), 0u);
 }
 
 TEST_F(StepperTest, AWalkerInAFreedTableIsHarmed) {
-  EXPECT_EQ(perform(1, {OpKind::read, W::spare.value}), Harm::none);
-  EXPECT_EQ(perform(0, {OpKind::free, W::spare.value, 0, 0}), Harm::none);
-  EXPECT_EQ(perform(1, {OpKind::read, W::spare.value}), Harm::walker_table);
-  EXPECT_EQ(perform(1, {OpKind::write, W::spare.value, 0}), Harm::walker_table);
-  EXPECT_THROW(perform(1, {OpKind::read, 0x7000'0000}), std::logic_error) << "no page at all";
+  EXPECT_EQ(perform(1, op::ReadOnce{W::spare}), Harm::none);
+  EXPECT_EQ(perform(0, op::FreePages{W::spare, machine::PageUse::table, 0}), Harm::none);
+  EXPECT_EQ(perform(1, op::ReadOnce{W::spare}), Harm::walker_table);
+  EXPECT_EQ(perform(1, op::WriteOnce{W::spare, {}}), Harm::walker_table);
+  EXPECT_THROW(perform(1, op::ReadOnce{PhysAddr(0x7000'0000)}), std::logic_error) << "no page at all";
 }
 
 TEST_F(StepperTest, ATableFreedWhileLinkedIsStale) {
-  EXPECT_EQ(perform(0, {OpKind::free, W::pte.value, 0, 0}), Harm::stale_table);
+  EXPECT_EQ(perform(0, op::FreePages{W::pte, machine::PageUse::table, 0}), Harm::stale_table);
 }
 
 TEST_F(StepperTest, HardwareSetsFlagsThroughStaleTablesOnly) {
@@ -160,7 +160,7 @@ TEST_F(StepperTest, HardwareSetsFlagsThroughStaleTablesOnly) {
   write(0, W::pmd, {});
   dsb(0, Dsb::ishst);
   EXPECT_TRUE(stepper.flag_updates().empty()) << "no word without its flag";
-  perform(1, {OpKind::data_store, W::slot(2).value, 0x3});
+  perform(1, op::DataStore{W::slot(2), 0x3});
   EXPECT_TRUE(stepper.flag_updates().empty()) << "not yet visible";
   stepper.drain(1, 0);
   const auto updates = stepper.flag_updates();
@@ -188,13 +188,13 @@ TEST_F(StepperTest, TableFlagsWithHaftOnly) {
 TEST_F(StepperTest, LoadsReachTheCurrentAndTheStale) {
   world.memory.write(W::page(0), Descriptor{11});
   world.memory.write(W::page(5), Descriptor{55});
-  const Op load{OpKind::load, W::at(0).value};
+  const Operation load = op::Load{W::at(0)};
   EXPECT_EQ(answers(1, load), (std::vector<std::uint64_t>{11}));
   write(0, W::slot(0), {});
   EXPECT_EQ(answers(1, load), (std::vector<std::uint64_t>{11})) << "not visible yet";
   dsb(0, Dsb::ishst);
   EXPECT_EQ(answers(1, load), (std::vector<std::uint64_t>{response_fault, 11}));
-  Op flush{OpKind::tlbi};
+  op::Tlbi flush{};
   flush.tlbi.op = vmsa::vmalle1is;
   perform(0, flush);
   dsb(0, Dsb::ish);
@@ -203,13 +203,12 @@ TEST_F(StepperTest, LoadsReachTheCurrentAndTheStale) {
 }
 
 TEST_F(StepperTest, ReusedPagesAreJudgedAgain) {
-  EXPECT_TRUE(answers(2, {OpKind::take_released}).empty()) << "waits";
-  EXPECT_EQ(perform(0, {OpKind::release_range, W::page(0).value, W::page(1).value}), Harm::none)
-      << "mapped: live";
+  EXPECT_TRUE(answers(2, op::TakeReleased{}).empty()) << "waits";
+  EXPECT_EQ(perform(0, op::ReleaseRange{W::one(0)}), Harm::none) << "mapped: live";
   write(0, W::slot(0), {});
   dsb(0, Dsb::ishst);
-  EXPECT_EQ(answers(2, {OpKind::take_released}), (std::vector<std::uint64_t>{W::page(0).value}));
-  EXPECT_EQ(perform(2, {OpKind::take_released}, W::page(0).value), Harm::stale_page);
+  EXPECT_EQ(answers(2, op::TakeReleased{}), (std::vector<std::uint64_t>{W::page(0).value}));
+  EXPECT_EQ(perform(2, op::TakeReleased{}, W::page(0).value), Harm::stale_page);
 }
 
 TEST_F(StepperTest, EveryWorldSurvivesTheCodec) {
@@ -230,7 +229,7 @@ TEST_F(StepperTest, EveryWorldSurvivesTheCodec) {
   auto draw = [&](unsigned below) { return std::uniform_int_distribution<unsigned>(0, below - 1)(random); };
   for (unsigned i = 0; i < 2000; ++i) {
     const unsigned cpu = draw(3), page = draw(4);
-    Op flush{OpKind::tlbi};
+    op::Tlbi flush{};
     flush.tlbi = {.op = vmsa::tlbi_ops[draw(20)], .va = W::at(page)};
     switch (draw(9)) {
       case 0: write(cpu, W::slot(page), {}); break;
@@ -240,12 +239,12 @@ TEST_F(StepperTest, EveryWorldSurvivesTheCodec) {
         break;
       case 3: perform(cpu, flush); break;
       case 4: dsb(cpu, static_cast<Dsb>(draw(4))); break;
-      case 5: perform(cpu, {OpKind::isb}); break;
-      case 6: perform(cpu, {OpKind::defer, pack_page(W::spare, machine::PageUse::table, 0)}); break;
+      case 5: perform(cpu, op::Isb{}); break;
+      case 6: perform(cpu, op::DeferFree{W::spare, machine::PageUse::table, 0}); break;
       case 7:
         world.locks[draw(2)] = {static_cast<std::uint8_t>(draw(4)), static_cast<std::uint8_t>(draw(8))};
         break;
-      default: perform(cpu, {OpKind::memblock_add, W::page(page).value, W::page(page + 1).value}); break;
+      default: perform(cpu, op::MemblockAdd{W::one(page)}); break;
     }
     if (world.memblock.size() > 4) world.memblock.clear();
     if (world.deferred[cpu].size() > 4) world.deferred[cpu].clear();
@@ -283,21 +282,21 @@ TEST(Procedure, WhatHasReturnedIsItsResult) {
     p.keep_logs();
     const auto a = p.step(p.start(), 0), b = p.step(p.start(), 1);
     EXPECT_EQ(a == b, !returns);
-    EXPECT_EQ(p.pending(a).kind, OpKind::isb);
+    EXPECT_EQ(kind(p.pending(a)), kind_of<op::Isb>);
     EXPECT_EQ(p.audit(), "");
   }
 }
 
 TEST(Mutations, EveryWeakeningOfEachOperation) {
-  auto count = [](const Op& op) { return weakenings(op).size(); };
-  EXPECT_EQ(count({OpKind::read}), 0u);
-  EXPECT_EQ(count({OpKind::write}), 0u);
-  EXPECT_EQ(count({OpKind::isb}), 1u);
-  EXPECT_EQ(count({OpKind::clear_page}), 1u);
-  EXPECT_EQ(count({OpKind::dsb, static_cast<std::uint64_t>(Dsb::ish)}), 3u);
-  EXPECT_EQ(count({OpKind::dsb, static_cast<std::uint64_t>(Dsb::ishst)}), 2u);
+  auto count = [](const Operation& op) { return weakenings(op).size(); };
+  EXPECT_EQ(count(op::ReadOnce{}), 0u);
+  EXPECT_EQ(count(op::WriteOnce{}), 0u);
+  EXPECT_EQ(count(op::Isb{}), 1u);
+  EXPECT_EQ(count(op::ClearPage{}), 1u);
+  EXPECT_EQ(count(op::Dsb{Dsb::ish}), 3u);
+  EXPECT_EQ(count(op::Dsb{Dsb::ishst}), 2u);
   for (const vmsa::TlbiOp kind : vmsa::tlbi_ops) {
-    Op op{OpKind::tlbi};
+    op::Tlbi op{};
     op.tlbi = {.op = kind, .va = W::at(0), .pages = 4};
     for (Weakening weakening : weakenings(op)) {
       const auto instead = weaken(op, weakening);
@@ -308,11 +307,11 @@ TEST(Mutations, EveryWeakeningOfEachOperation) {
 }
 
 TEST(Mutations, ApplyAtTheirSiteAlone) {
-  const Mutation m{Weakening::drop, {{"outer", "inner"}, 7}, OpKind::dsb};
-  EXPECT_TRUE(m.applies({{"outer", "inner"}, 7}, OpKind::dsb));
-  EXPECT_FALSE(m.applies({{"outer", "inner"}, 8}, OpKind::dsb));
-  EXPECT_FALSE(m.applies({{"inner"}, 7}, OpKind::dsb));
-  EXPECT_FALSE(m.applies({{"outer", "inner"}, 7}, OpKind::isb));
+  const Mutation m{Weakening::drop, {{"outer", "inner"}, 7}, kind_of<op::Dsb>};
+  EXPECT_TRUE(m.applies({{"outer", "inner"}, 7}, kind_of<op::Dsb>));
+  EXPECT_FALSE(m.applies({{"outer", "inner"}, 8}, kind_of<op::Dsb>));
+  EXPECT_FALSE(m.applies({{"inner"}, 7}, kind_of<op::Dsb>));
+  EXPECT_FALSE(m.applies({{"outer", "inner"}, 7}, kind_of<op::Isb>));
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ std::string verdict(const CheckResult& r) {
 std::string verdict(const HotRemoveConfig& c) { return verdict(run(c)); }
 
 /// The mutant of `c` that weakens the first operation of its kind inside `function`.
-HotRemoveConfig mutant(HotRemoveConfig c, model::OpKind kind, std::string_view function, Weakening w,
+HotRemoveConfig mutant(HotRemoveConfig c, model::Kind kind, std::string_view function, Weakening w,
                        unsigned skip = 0) {
   for (const model::Mutation& m : mutants(c)) {
     const bool inside = std::any_of(m.site.functions.begin(), m.site.functions.end(),
@@ -83,26 +83,28 @@ TEST(Negative, Bug285994a62c80_TableFreedBeforeItsFlush) {
 }
 
 TEST(Negative, Bug285994a62c80_NoWalkCacheInvalidationAtAll) {
-  const auto dropped = mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_pgtable", Weakening::drop);
+  const auto dropped =
+      mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_pgtable", Weakening::drop);
   EXPECT_EQ(verdict(dropped), "stale-table no-tlbi");
-  const auto leaves =
-      mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_pgtable", Weakening::tlbi_last_level);
+  const auto leaves = mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_pgtable",
+                             Weakening::tlbi_last_level);
   EXPECT_EQ(verdict(leaves), "stale-table last-level");
   const auto asid =
-      mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_pgtable", Weakening::tlbi_asid);
+      mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_pgtable", Weakening::tlbi_asid);
   EXPECT_EQ(verdict(asid), "stale-table asid");
 }
 
 // ---- 51696d346c49: ISB missing after a walk-cache invalidation ----------------------------------------------
 
 TEST(Negative, Bug51696d346c49_IsbMissingAfterWalkCacheInvalidation) {
-  EXPECT_EQ(verdict(mutant(linear("B"), model::OpKind::isb, "flush_tlb_kernel_pgtable", Weakening::drop)),
+  EXPECT_EQ(verdict(mutant(linear("B"), model::kind_of<model::op::Isb>, "flush_tlb_kernel_pgtable",
+                           Weakening::drop)),
             "stale-table no-isb");
 }
 
 TEST(Negative, BarriersAroundTheWalkCacheInvalidation) {
   auto barrier = [](Weakening w, unsigned which) {
-    return verdict(mutant(linear("B"), model::OpKind::dsb, "flush_tlb_kernel_pgtable", w, which));
+    return verdict(mutant(linear("B"), model::kind_of<model::op::Dsb>, "flush_tlb_kernel_pgtable", w, which));
   };
   EXPECT_EQ(barrier(Weakening::drop, 0), "stale-table tlbi-before-clear");
   EXPECT_EQ(barrier(Weakening::dsb_non_shareable, 0), "stale-table tlbi-before-clear");
@@ -113,30 +115,32 @@ TEST(Negative, BarriersAroundTheWalkCacheInvalidation) {
 // ---- the leaf flush: e3ba51ab24fd, eed6bfa8b282, 61c11656b67b ---------------------------------------------------
 
 TEST(Negative, Buge3ba51ab24fd_RangeOnePageShort) {
-  EXPECT_EQ(verdict(mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_range",
+  EXPECT_EQ(verdict(mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range",
                            Weakening::tlbi_one_page_short)),
             "stale-page coverage");
 }
 
 TEST(Negative, Bugeed6bfa8b282_WrongLevelHint) {
-  EXPECT_EQ(
-      verdict(mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_range", Weakening::tlbi_hint_block)),
-      "stale-page coverage");
+  EXPECT_EQ(verdict(mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range",
+                           Weakening::tlbi_hint_block)),
+            "stale-page coverage");
 }
 
 TEST(Negative, Bug61c11656b67b_PageHintForABlock) {
   const auto blocks = linear("B", 2);
-  EXPECT_EQ(verdict(mutant(blocks, model::OpKind::tlbi, "flush_tlb_kernel_range", Weakening::tlbi_hint_page)),
+  EXPECT_EQ(verdict(mutant(blocks, model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range",
+                           Weakening::tlbi_hint_page)),
             "stale-page coverage");
   EXPECT_EQ(verdict(blocks), "safe");
 }
 
 TEST(Negative, TheLeafFlushDroppedOrLocal) {
-  EXPECT_EQ(verdict(mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_range", Weakening::drop)),
+  EXPECT_EQ(verdict(mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range",
+                           Weakening::drop)),
             "stale-page no-tlbi");
-  EXPECT_EQ(
-      verdict(mutant(linear("B"), model::OpKind::tlbi, "flush_tlb_kernel_range", Weakening::tlbi_local)),
-      "stale-page scope");
+  EXPECT_EQ(verdict(mutant(linear("B"), model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range",
+                           Weakening::tlbi_local)),
+            "stale-page scope");
 }
 
 // ---- a new table's words ----------------------------------------------------------------------------------------
@@ -144,10 +148,11 @@ TEST(Negative, TheLeafFlushDroppedOrLocal) {
 TEST(Negative, ANewTableWhoseLastWordsAreStillThere) {
   HotRemoveConfig add = linear("B");
   add.experiment = Experiment::hot_add;
-  EXPECT_EQ(verdict(mutant(add, model::OpKind::clear_page, "alloc_table", Weakening::drop)),
+  EXPECT_EQ(verdict(mutant(add, model::kind_of<model::op::ClearPage>, "alloc_table", Weakening::drop)),
             "walker-table none")
       << "no TLBI, barrier or grace period was missing";
-  EXPECT_EQ(verdict(mutant(add, model::OpKind::dsb, "alloc_table", Weakening::drop)), "stale-table no-dsb")
+  EXPECT_EQ(verdict(mutant(add, model::kind_of<model::op::Dsb>, "alloc_table", Weakening::drop)),
+            "stale-table no-dsb")
       << "the zeros may become visible after the link";
 }
 
@@ -189,12 +194,14 @@ TEST(Negative, TheRfcAsIntendedFreesVmemmapPagesBeforeTheirFlush) {
 TEST(Negative, TsFlushMustReachTablesOfEveryContextAndLevel) {
   const auto t = linear("T");
   constexpr const char* flush = "flush_tlb_kernel_ranges_and_tables";
-  EXPECT_EQ(verdict(mutant(t, model::OpKind::tlbi, flush, Weakening::tlbi_last_level)),
+  EXPECT_EQ(verdict(mutant(t, model::kind_of<model::op::Tlbi>, flush, Weakening::tlbi_last_level)),
             "stale-table last-level");
-  EXPECT_EQ(verdict(mutant(t, model::OpKind::tlbi, flush, Weakening::tlbi_asid)), "stale-table asid");
-  const auto hint = run(mutant(t, model::OpKind::tlbi, flush, Weakening::tlbi_hint_page));
+  EXPECT_EQ(verdict(mutant(t, model::kind_of<model::op::Tlbi>, flush, Weakening::tlbi_asid)),
+            "stale-table asid");
+  const auto hint = run(mutant(t, model::kind_of<model::op::Tlbi>, flush, Weakening::tlbi_hint_page));
   EXPECT_EQ(verdict(hint), "stale-table coverage");
-  const auto list = run(mutant(t, model::OpKind::defer, "free_hotplug_table", Weakening::list_through_page));
+  const auto list = run(
+      mutant(t, model::kind_of<model::op::DeferFree>, "free_hotplug_table", Weakening::list_through_page));
   EXPECT_EQ(list.verdict, Verdict::unsafe);
 }
 

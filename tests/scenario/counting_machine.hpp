@@ -11,7 +11,10 @@
 
 namespace shootdown::scenario {
 
-class CountingMachine {
+namespace op = machine::op;
+using machine::Anywhere;
+
+class CountingMachine : public machine::Calls<CountingMachine> {
  public:
   CountingMachine(const vmsa::Regime& regime, const machine::Features& features)
       : page_shift_(regime.page_shift), features_(features), root_(alloc_pages(machine::PageUse::table, 0)) {}
@@ -25,25 +28,25 @@ class CountingMachine {
   unsigned cpu_count() const { return 1; }
   const machine::Features& features() const { return features_; }
   vmsa::PhysAddr kernel_root() const { return root_; }
-  vmsa::Descriptor read_once(vmsa::PhysAddr pa) { return vmsa::Descriptor{slot(pa)}; }
-  void write_once(vmsa::PhysAddr pa, vmsa::Descriptor d) {
+  vmsa::Descriptor perform(const op::ReadOnce& o, Anywhere) { return vmsa::Descriptor{slot(o.slot)}; }
+  void perform(const op::WriteOnce& o, Anywhere) {
     ++counts.descriptor_stores;
-    slot(pa) = d.bits;
+    slot(o.slot) = o.value.bits;
   }
-  vmsa::Descriptor cmpxchg(vmsa::PhysAddr pa, vmsa::Descriptor expected, vmsa::Descriptor desired) {
-    const vmsa::Descriptor old = read_once(pa);
-    if (old == expected) write_once(pa, desired);
+  vmsa::Descriptor perform(const op::Cmpxchg& o, Anywhere) {
+    const vmsa::Descriptor old = read_once(o.slot);
+    if (old == o.expected) write_once(o.slot, o.desired);
     return old;
   }
-  void dsb(machine::Dsb kind) { ++counts.dsb[static_cast<unsigned>(kind)]; }
-  void isb() { ++counts.isb; }
-  void tlbi(const vmsa::Tlbi& t) { ++counts.tlbi[vmsa::tlbi_index(t.op)]; }
-  machine::Access load(vmsa::VirtAddr) { return {}; }
-  machine::Access store(vmsa::VirtAddr, std::uint64_t) { return {}; }
-  vmsa::PhysAddr alloc_pages(machine::PageUse use, unsigned order) {
-    if (use == machine::PageUse::vmemmap && order > 0 && vmemmap_pages) return {};
-    const std::uint64_t size = std::uint64_t{1} << (page_shift_ + order);
-    if (use == machine::PageUse::table) {
+  void perform(const op::Dsb& o, Anywhere) { ++counts.dsb[static_cast<unsigned>(o.kind)]; }
+  void perform(const op::Isb&, Anywhere) { ++counts.isb; }
+  void perform(const op::Tlbi& o, Anywhere) { ++counts.tlbi[vmsa::tlbi_index(o.tlbi.op)]; }
+  machine::Access perform(const op::Load&, Anywhere) { return {}; }
+  machine::Access perform(const op::Store&, Anywhere) { return {}; }
+  vmsa::PhysAddr perform(const op::AllocPages& o, Anywhere) {
+    if (o.use == machine::PageUse::vmemmap && o.order > 0 && vmemmap_pages) return {};
+    const std::uint64_t size = std::uint64_t{1} << (page_shift_ + o.order);
+    if (o.use == machine::PageUse::table) {
       ++table_balance;
       const std::uint64_t at = tables_.size() * 8;
       tables_.resize(tables_.size() + size / 8);
@@ -53,31 +56,29 @@ class CountingMachine {
     next_ += size;
     return vmsa::PhysAddr(next_ - size);
   }
-  void clear_page(vmsa::PhysAddr) {}  // tables start out as zeros, and none is reused
-  void free_pages(vmsa::PhysAddr, machine::PageUse use, unsigned) {
-    if (use != machine::PageUse::table) return;
+  void perform(const op::ClearPage&, Anywhere) {}  // tables start out as zeros, and none is reused
+  void perform(const op::FreePages& o, Anywhere) {
+    if (o.use != machine::PageUse::table) return;
     ++counts.tables_freed;
     --table_balance;
   }
-  void defer_free(vmsa::PhysAddr page, machine::PageUse use, unsigned order) {
-    list_.push_back({page, use, order});
-  }
-  machine::Exemplar::Deferred take_deferred() {
+  void perform(const op::DeferFree& o, Anywhere) { list_.push_back({o.page, o.use, o.order}); }
+  machine::Deferred perform(const op::TakeDeferred&, Anywhere) {
     if (list_.empty()) return {};
     const auto d = list_.back();
     list_.pop_back();
     return d;
   }
-  void release_range(vmsa::PhysRange) {}
-  void memblock_add(vmsa::PhysRange) {}
-  void memblock_remove(vmsa::PhysRange) {}
-  bool pfn_valid(vmsa::PhysAddr) { return true; }
-  void lock(machine::Lock) {}
-  void unlock(machine::Lock) {}
-  void lock_shared(machine::Lock) {}
-  void unlock_shared(machine::Lock) {}
-  void cond_resched() {}
-  void warn(const char*) { ++warnings; }
+  void perform(const op::ReleaseRange&, Anywhere) {}
+  void perform(const op::MemblockAdd&, Anywhere) {}
+  void perform(const op::MemblockRemove&, Anywhere) {}
+  bool perform(const op::PfnValid&, Anywhere) { return true; }
+  void perform(const op::TakeLock&, Anywhere) {}
+  void perform(const op::DropLock&, Anywhere) {}
+  void perform(const op::TakeLockShared&, Anywhere) {}
+  void perform(const op::DropLockShared&, Anywhere) {}
+  void perform(const op::CondResched&, Anywhere) {}
+  void perform(const op::Warn&, Anywhere) { ++warnings; }
   void enter(const char*) {}
   void leave(const std::uint64_t*, std::size_t) {}
 
@@ -91,7 +92,7 @@ class CountingMachine {
   machine::Features features_;
   std::uint64_t next_ = std::uint64_t{1} << 40;  // pages that nobody reads
   std::vector<std::uint64_t> tables_;
-  std::vector<machine::Exemplar::Deferred> list_;
+  std::vector<machine::Deferred> list_;
   vmsa::PhysAddr root_;
 };
 

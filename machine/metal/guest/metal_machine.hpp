@@ -17,6 +17,9 @@
 
 namespace shootdown::metal::guest {
 
+namespace op = machine::op;
+using machine::Anywhere;
+
 using machine::Access;
 using machine::Dsb;
 using machine::Features;
@@ -74,7 +77,7 @@ inline constexpr auto tlbi_table = make_tlbi_table(std::make_index_sequence<vmsa
 }  // namespace detail
 
 /// One CPU's view; each CPU has its own.
-class MetalMachine {
+class MetalMachine : public machine::Calls<MetalMachine> {
  public:
   MetalMachine(Shared& shared, unsigned cpu) : shared_(shared), cpu_(cpu) {}
 
@@ -83,107 +86,108 @@ class MetalMachine {
   const Features& features() const { return shared_.features; }
   PhysAddr kernel_root() const { return shared_.kernel_root; }
 
-  Descriptor read_once(PhysAddr pa) { return read_descriptor(pa); }
-  void write_once(PhysAddr pa, Descriptor d) {
+  Descriptor perform(const op::ReadOnce& o, Anywhere) { return read_descriptor(o.slot); }
+  void perform(const op::WriteOnce& o, Anywhere) {
     ++work_.counts.descriptor_stores;
-    __atomic_store_n(slot(pa), d.bits, __ATOMIC_RELAXED);
+    __atomic_store_n(slot(o.slot), o.value.bits, __ATOMIC_RELAXED);
   }
-  Descriptor cmpxchg(PhysAddr pa, Descriptor expected, Descriptor desired) {
-    if (__atomic_compare_exchange_n(slot(pa), &expected.bits, desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
+  Descriptor perform(const op::Cmpxchg& o, Anywhere) {
+    std::uint64_t found = o.expected.bits;
+    if (__atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE))
       ++work_.counts.descriptor_stores;
-    return expected;
+    return Descriptor{found};
   }
 
-  void dsb(Dsb kind) {
-    ++work_.counts.dsb[static_cast<unsigned>(kind)];
-    switch (kind) {
+  void perform(const op::Dsb& o, Anywhere) {
+    ++work_.counts.dsb[static_cast<unsigned>(o.kind)];
+    switch (o.kind) {
       case Dsb::nshst: return dsb_nshst();
       case Dsb::nsh: return dsb_nsh();
       case Dsb::ishst: return dsb_ishst();
       case Dsb::ish: return dsb_ish();
     }
   }
-  void isb() {
+  void perform(const op::Isb&, Anywhere) {
     ++work_.counts.isb;
     guest::isb();
   }
-  void tlbi(const vmsa::Tlbi& t) {
-    const unsigned index = vmsa::tlbi_index(t.op);
+  void perform(const op::Tlbi& o, Anywhere) {
+    const unsigned index = vmsa::tlbi_index(o.tlbi.op);
     ++work_.counts.tlbi[index];
-    detail::tlbi_table[index](vmsa::tlbi_operand(shared_.regime, t));
+    detail::tlbi_table[index](vmsa::tlbi_operand(shared_.regime, o.tlbi));
   }
 
-  Access load(VirtAddr va) {
-    const ProbeResult r = probe_load(va.value);
+  Access perform(const op::Load& o, Anywhere) {
+    const ProbeResult r = probe_load(o.va.value);
     return {.faulted = r.faulted, .value = r.value};
   }
-  Access store(VirtAddr va, std::uint64_t value) {
-    return {.faulted = probe_store(va.value, value), .value = 0};
+  Access perform(const op::Store& o, Anywhere) {
+    return {.faulted = probe_store(o.va.value, o.value), .value = 0};
   }
 
   /// Pages come with garbage: words that look like valid descriptors with the access flag clear.
-  PhysAddr alloc_pages(PageUse use, unsigned order) {
-    if (use == PageUse::vmemmap && order > 0 && shared_.vmemmap_pages) return {};
+  PhysAddr perform(const op::AllocPages& o, Anywhere) {
+    if (o.use == PageUse::vmemmap && o.order > 0 && shared_.vmemmap_pages) return {};
     shared_.page_lock.lock();
-    const PhysAddr page = shared_.pages.alloc(use, order);
+    const PhysAddr page = shared_.pages.alloc(o.use, o.order);
     shared_.page_lock.unlock();
     if (page == PhysAddr{}) return page;
-    if (use == PageUse::table) ++work_.tables_allocated;
-    fill(page, order, poison);
+    if (o.use == PageUse::table) ++work_.tables_allocated;
+    fill(page, o.order, poison);
     return page;
   }
-  void clear_page(PhysAddr page) { fill(page, 0, 0); }
-  void free_pages(PhysAddr page, PageUse use, unsigned order) {
+  void perform(const op::ClearPage& o, Anywhere) { fill(o.page, 0, 0); }
+  void perform(const op::FreePages& o, Anywhere) {
     mark<Mark::pause>();
-    fill(page, order, poison);  // as its next owner would
+    fill(o.page, o.order, poison);  // as its next owner would
     mark<Mark::resume>();
-    if (use == PageUse::table) ++work_.counts.tables_freed;
+    if (o.use == PageUse::table) ++work_.counts.tables_freed;
     shared_.page_lock.lock();
-    const char* error = shared_.pages.free(page, use, order);
+    const char* error = shared_.pages.free(o.page, o.use, o.order);
     shared_.page_lock.unlock();
     if (error != nullptr) warn(error);
   }
-  void defer_free(PhysAddr page, PageUse use, unsigned order) {
+  void perform(const op::DeferFree& o, Anywhere) {
     shared_.page_lock.lock();
-    const char* error = shared_.pages.defer(deferred_, page, use, order);
+    const char* error = shared_.pages.defer(deferred_, o.page, o.use, o.order);
     shared_.page_lock.unlock();
     if (error != nullptr) warn(error);
   }
-  machine::Exemplar::Deferred take_deferred() {
+  machine::Deferred perform(const op::TakeDeferred&, Anywhere) {
     shared_.page_lock.lock();
     const auto d = shared_.pages.take(deferred_);
     shared_.page_lock.unlock();
     return d;
   }
-  void release_range(PhysRange range) { work_.released_bytes += range.size(); }
+  void perform(const op::ReleaseRange& o, Anywhere) { work_.released_bytes += o.range.size(); }
 
-  void memblock_add(PhysRange range) {
-    if (!shared_.memblock.add(range)) warn("memblock is full");
+  void perform(const op::MemblockAdd& o, Anywhere) {
+    if (!shared_.memblock.add(o.range)) warn("memblock is full");
   }
-  void memblock_remove(PhysRange range) {
-    if (!shared_.memblock.remove(range)) warn("memblock is full");
+  void perform(const op::MemblockRemove& o, Anywhere) {
+    if (!shared_.memblock.remove(o.range)) warn("memblock is full");
   }
-  bool pfn_valid(PhysAddr pa) { return shared_.memblock.contains(pa); }
+  bool perform(const op::PfnValid& o, Anywhere) { return shared_.memblock.contains(o.pa); }
 
-  void lock(Lock l) {
-    if (l == Lock::memory_hotplug)
+  void perform(const op::TakeLock& o, Anywhere) {
+    if (o.lock == Lock::memory_hotplug)
       shared_.memory_hotplug.lock();
     else
       shared_.init_mm_page_table.lock();
   }
-  void unlock(Lock l) {
-    if (l == Lock::memory_hotplug)
+  void perform(const op::DropLock& o, Anywhere) {
+    if (o.lock == Lock::memory_hotplug)
       shared_.memory_hotplug.unlock();
     else
       shared_.init_mm_page_table.unlock();
   }
-  void lock_shared(Lock) { shared_.memory_hotplug.lock_shared(); }
-  void unlock_shared(Lock) { shared_.memory_hotplug.unlock_shared(); }
-  void cond_resched() {}
-  void warn(const char* what) {
+  void perform(const op::TakeLockShared&, Anywhere) { shared_.memory_hotplug.lock_shared(); }
+  void perform(const op::DropLockShared&, Anywhere) { shared_.memory_hotplug.unlock_shared(); }
+  void perform(const op::CondResched&, Anywhere) {}
+  void perform(const op::Warn& o, Anywhere) {
     shared_.warning_count.fetch_add(1, std::memory_order_relaxed);
-    Line("warning").number("cpu", cpu_).text("what", what).write();
+    Line("warning").number("cpu", cpu_).text("what", o.what).write();
   }
 
   void enter(const char*) {}

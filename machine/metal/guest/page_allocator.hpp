@@ -116,7 +116,7 @@ class PageAllocator {
     return nullptr;
   }
   /// The next page of the list, allocated again and no longer on it; a page of 0 when it is empty.
-  machine::Exemplar::Deferred take(DeferredList& list) {
+  machine::Deferred take(DeferredList& list) {
     if (list.head == 0) return {};
     const std::uint32_t i = list.head - 1;
     list.head = pages_[i].next;
