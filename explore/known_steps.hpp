@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The steps out of one environment, worked out once for each state of each CPU: what the other CPUs are about to do
+// The steps out of one environment, worked out once for each state of each agent: what the other agents are about to do
 // does not matter to them. States are expanded environment by environment, so one at a time is at hand; the earlier
 // ones are kept aside.
 #pragma once
@@ -20,7 +20,7 @@ class KnownSteps {
   explicit KnownSteps(model::System& system, model::Judge judge)
       : system_(system), judge_(judge), known_(Choice::environment + 1) {}
 
-  /// The steps of a CPU, or of `Choice::environment`. Valid until the next call.
+  /// The steps of an agent, or of `Choice::environment`. Valid until the next call.
   std::span<const Step> of(unsigned agent, const model::System::State& s) {
     if (s.env != env_) enter(s.env);
     const model::System::Local local = agent == Choice::environment ? 0 : s.locals[agent];
@@ -32,7 +32,7 @@ class KnownSteps {
       if (agent == Choice::environment)
         system_.env_steps(s.env, judge_, steps_);
       else
-        system_.cpu_steps(s.env, agent, local, judge_, steps_);
+        system_.agent_steps(s.env, agent, local, judge_, steps_);
       k = {visit_, first, static_cast<std::uint32_t>(steps_.size()) - first};
       who_.push_back({agent, local, k.count});
     }

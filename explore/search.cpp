@@ -44,7 +44,7 @@ class Search {
   using AtEnd = std::function<void(const System::State&)>;
 
   Search(System& system, const System::State& from, const SearchOptions& options)
-      : system_(system), options_(options), store_(system.cpu_count()), steps_(system, options.judge) {
+      : system_(system), options_(options), store_(system.agent_count()), steps_(system, options.judge) {
     store_.insert(from);
   }
 
@@ -70,6 +70,7 @@ class Search {
 
   void check_bounds() {
     if (store_.size() > options_.bounds.states) finish(Ending::states_bound);
+    if (system_.outdated()) finish(Ending::interrupted);
     if ((++expanded_ & 0x3ff) != 0) return;
     if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed))
       finish(Ending::interrupted);
@@ -116,8 +117,8 @@ class Search {
   void expand(StateStore::Index i, const AtEnd& at_end) {
     const System::State s = store_[i];
     const std::uint64_t before = result_.transitions;
-    for (unsigned cpu = 0; cpu < system_.cpu_count(); ++cpu)
-      if (!take(i, cpu, steps_.of(cpu, s))) return;
+    for (unsigned agent = 0; agent < system_.agent_count(); ++agent)
+      if (!take(i, agent, steps_.of(agent, s))) return;
     if (!take(i, Choice::environment, steps_.of(Choice::environment, s))) return;
     if (result_.transitions != before) return;
     ++result_.end_states;
@@ -144,7 +145,13 @@ class Search {
 
 SearchResult search(System& system, const System::State& from, const SearchOptions& options,
                     const std::function<void(const System::State&)>& at_end) {
-  return Search(system, from, options).run(at_end);
+  // What it learns about its CPUs on the way may make it begin again, from the start: a few levels at most.
+  const bool from_start = from == system.initial();
+  for (;;) {
+    SearchResult result = Search(system, from_start ? system.initial() : from, options).run(at_end);
+    if (!from_start || !system.outdated()) return result;
+    system.begin_again();
+  }
 }
 
 std::vector<TimelineStep> follow(System& system, const System::State& from, const std::vector<Choice>& path,
@@ -153,15 +160,15 @@ std::vector<TimelineStep> follow(System& system, const System::State& from, cons
   System::State s = from;
   for (const Choice c : path) {
     const bool env = c.agent() == Choice::environment;
-    if (!env && c.agent() >= system.cpu_count()) return timeline;
+    if (!env && c.agent() >= system.agent_count()) return timeline;
     System::Steps steps;
     if (env)
       system.env_steps(s.env, judge, steps);
     else
-      system.cpu_steps(s.env, c.agent(), s.locals[c.agent()], judge, steps);
+      system.agent_steps(s.env, c.agent(), s.locals[c.agent()], judge, steps);
     if (c.ordinal() >= steps.size()) return timeline;
     auto events = env ? system.explain_env_step(s.env, judge, c.ordinal())
-                      : system.explain_cpu_step(s.env, c.agent(), s.locals[c.agent()], judge, c.ordinal());
+                      : system.explain_agent_step(s.env, c.agent(), s.locals[c.agent()], judge, c.ordinal());
     s.env = steps[c.ordinal()].env;
     if (!env) s.locals[c.agent()] = steps[c.ordinal()].local;
     timeline.push_back({c, std::move(events), s});

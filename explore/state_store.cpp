@@ -6,26 +6,27 @@
 namespace shootdown::explore {
 
 std::uint64_t StateStore::hash(const Packed& p) {
-  std::uint64_t locals = 0;
-  std::memcpy(&locals, p.locals.data(), sizeof locals);
-  std::uint64_t h = (locals ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
-  h = (h ^ h >> 32 ^ p.env) * 0xc4ceb9fe1a85ec53u;
+  std::array<std::uint64_t, 2> words;
+  static_assert(sizeof words == sizeof p);
+  std::memcpy(words.data(), &p, sizeof words);
+  std::uint64_t h = (words[0] ^ 0x9e3779b97f4a7c15u) * 0xff51afd7ed558ccdu;
+  h = (h ^ h >> 32 ^ words[1]) * 0xc4ceb9fe1a85ec53u;
   return h ^ h >> 29;
 }
 
-std::uint16_t StateStore::new_anchor(unsigned cpu, Local local) {
-  auto& known = anchors_[cpu];
+std::uint16_t StateStore::new_anchor(unsigned agent, Local local) {
+  auto& known = anchors_[agent];
   if (known.size() <= local) known.resize(local + 1 + local / 2, 0);
-  if (locals_[cpu].size() >= 0xffff) throw std::length_error("more than 65535 states of one procedure");
-  locals_[cpu].push_back(local);
-  known[local] = static_cast<std::uint32_t>(locals_[cpu].size());
+  if (locals_[agent].size() >= 0xffff) throw std::length_error("more than 65535 states of one procedure");
+  locals_[agent].push_back(local);
+  known[local] = static_cast<std::uint32_t>(locals_[agent].size());
   return static_cast<std::uint16_t>(known[local] - 1);
 }
 
 StateStore::State StateStore::operator[](Index i) const {
   const Packed& p = states_[i];
   State s{p.env, {}};
-  for (unsigned cpu = 0; cpu < locals_.size(); ++cpu) s.locals[cpu] = locals_[cpu][p.locals[cpu]];
+  for (unsigned agent = 0; agent < locals_.size(); ++agent) s.locals[agent] = locals_[agent][p.locals[agent]];
   return s;
 }
 
@@ -56,7 +57,7 @@ void StateStore::insert(const Reached& r) {
 
 void StateStore::insert(const State& s) {
   Packed p{s.env, {}};
-  for (unsigned cpu = 0; cpu < locals_.size(); ++cpu) p.locals[cpu] = anchor(cpu, s.locals[cpu]);
+  for (unsigned agent = 0; agent < locals_.size(); ++agent) p.locals[agent] = anchor(agent, s.locals[agent]);
   insert(Reached{p, 0, {}, hash(p)});
 }
 

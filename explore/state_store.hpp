@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// All states found so far, in the order they were found: 12 bytes a state, 6 for the way back, and an index.
+// All states found so far, in the order they were found: 16 bytes a state, 6 for the way back, and an index.
 // Exact: states are compared, not their hashes. The queue of a breadth-first search is a position in it.
 #pragma once
 
@@ -17,13 +17,14 @@ namespace shootdown::explore {
 /// One step out of a state: who made it, and which of that one's possible steps.
 struct Choice {
   static constexpr unsigned environment = 7;
+  static_assert(model::max_agents <= environment);
   static constexpr std::size_t max_ordinal = 0x1fff;
   std::uint16_t bits = 0;
 
   constexpr Choice() = default;
   constexpr Choice(unsigned agent, std::size_t ordinal)
       : bits(static_cast<std::uint16_t>(agent << 13 | ordinal)) {}
-  constexpr unsigned agent() const { return bits >> 13; }  ///< a CPU, or `environment`
+  constexpr unsigned agent() const { return bits >> 13; }  ///< of the system, or `environment`
   constexpr std::size_t ordinal() const { return bits & max_ordinal; }
   friend constexpr bool operator==(Choice, Choice) = default;
 };
@@ -34,7 +35,7 @@ class StateStore {
   using Local = model::System::Local;
   using Index = std::uint32_t;
 
-  explicit StateStore(unsigned cpu_count) : anchors_(cpu_count), locals_(cpu_count) {}
+  explicit StateStore(unsigned agent_count) : anchors_(agent_count), locals_(agent_count) {}
 
   std::size_t size() const { return states_.size(); }
   State operator[](Index i) const;
@@ -46,7 +47,7 @@ class StateStore {
 
   /// Adds the first state of all.
   void insert(const State& s);
-  /// A step has led from one state to another: to this environment, and to this state of the CPU that made it.
+  /// A step has led from one state to another: to this environment, and to this state of the agent that made it.
   /// Successors join the store in the order in which they were reached, a little later: memory answers in the
   /// meantime. Throws std::length_error when the packing is full.
   void reach(Index from, Choice by, model::Env env, Local local) {
@@ -65,10 +66,10 @@ class StateStore {
  private:
   struct Packed {
     std::uint32_t env;
-    std::array<std::uint16_t, model::max_cpus> locals;
+    std::array<std::uint16_t, model::max_agents> locals;
     friend bool operator==(const Packed&, const Packed&) = default;
   };
-  static_assert(sizeof(Packed) == 12);
+  static_assert(sizeof(Packed) == 16);
   struct Reached {
     Packed state;
     Index from;
@@ -77,12 +78,12 @@ class StateStore {
   };
 
   static std::uint64_t hash(const Packed& p);
-  std::uint16_t anchor(unsigned cpu, Local local) {
-    const auto& known = anchors_[cpu];
+  std::uint16_t anchor(unsigned agent, Local local) {
+    const auto& known = anchors_[agent];
     if (local < known.size() && known[local] != 0) return static_cast<std::uint16_t>(known[local] - 1);
-    return new_anchor(cpu, local);
+    return new_anchor(agent, local);
   }
-  std::uint16_t new_anchor(unsigned cpu, Local local);
+  std::uint16_t new_anchor(unsigned agent, Local local);
   void insert(const Reached& r);
   void grow();
 

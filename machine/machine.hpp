@@ -19,6 +19,7 @@ namespace shootdown::machine {
 struct Features {
   bool range_tlbi = true;            ///< FEAT_TLBIRANGE
   bool hardware_access_flag = true;  ///< FEAT_HAFDBS: walks set AF in leaves
+  bool hardware_dirty = true;        ///< FEAT_HAFDBS: writes make a leaf with DBM dirty
   bool hardware_table_flag = false;  ///< FEAT_HAFT: and in table descriptors
   bool repeat_tlbi = false;          ///< erratum: each broadcast completion costs one more TLBI and DSB
   vmsa::BbmLevel bbm = vmsa::BbmLevel::level0;
@@ -40,13 +41,50 @@ class Calls {
   SHOOTDOWN_CALL Descriptor read_once(PhysAddr slot, Where at = Where::current()) {
     return self().perform(op::ReadOnce{slot}, at);
   }
+  SHOOTDOWN_CALL Descriptor load_acquire(PhysAddr slot, Where at = Where::current()) {
+    return self().perform(op::ReadOnce{slot, Order::acquire}, at);
+  }
   SHOOTDOWN_CALL void write_once(PhysAddr slot, Descriptor d, Where at = Where::current()) {
     self().perform(op::WriteOnce{slot, d}, at);
   }
-  SHOOTDOWN_CALL Descriptor cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired,
-                                    Where at = Where::current()) {
-    return self().perform(op::Cmpxchg{slot, expected, desired}, at);
+  SHOOTDOWN_CALL void store_release(PhysAddr slot, Descriptor d, Where at = Where::current()) {
+    self().perform(op::WriteOnce{slot, d, Order::release}, at);
   }
+  SHOOTDOWN_CALL Descriptor cmpxchg(PhysAddr slot, Descriptor expected, Descriptor desired,
+                                    Order order = Order::acq_rel, Where at = Where::current()) {
+    return self().perform(op::Cmpxchg{slot, expected, desired, order}, at);
+  }
+  SHOOTDOWN_CALL Descriptor xchg(PhysAddr slot, Descriptor d, Order order = Order::acq_rel,
+                                 Where at = Where::current()) {
+    return self().perform(op::FetchUpdate{slot, op::Update::exchange, d.bits, order}, at);
+  }
+  SHOOTDOWN_CALL Descriptor fetch_or(PhysAddr slot, std::uint64_t bits, Order order = Order::acq_rel,
+                                     Where at = Where::current()) {
+    return self().perform(op::FetchUpdate{slot, op::Update::set, bits, order}, at);
+  }
+  SHOOTDOWN_CALL Descriptor fetch_andnot(PhysAddr slot, std::uint64_t bits, Order order = Order::acq_rel,
+                                         Where at = Where::current()) {
+    return self().perform(op::FetchUpdate{slot, op::Update::clear, bits, order}, at);
+  }
+  /// The same on words of data that CPUs share.
+  SHOOTDOWN_CALL std::uint64_t read_word(PhysAddr pa, Order order = Order::relaxed, Where at = Where::current()) {
+    return self().perform(op::ReadOnce{pa, order, Word::data}, at).bits;
+  }
+  SHOOTDOWN_CALL void write_word(PhysAddr pa, std::uint64_t value, Order order = Order::relaxed,
+                                 Where at = Where::current()) {
+    self().perform(op::WriteOnce{pa, Descriptor{value}, order, Word::data}, at);
+  }
+  SHOOTDOWN_CALL std::uint64_t update_word(PhysAddr pa, op::Update update, std::uint64_t operand,
+                                           Order order = Order::acq_rel, Where at = Where::current()) {
+    return self().perform(op::FetchUpdate{pa, update, operand, order, Word::data}, at).bits;
+  }
+  SHOOTDOWN_CALL std::uint64_t cmpxchg_word(PhysAddr pa, std::uint64_t expected, std::uint64_t desired,
+                                            Order order = Order::acq_rel, Where at = Where::current()) {
+    return self()
+        .perform(op::Cmpxchg{pa, Descriptor{expected}, Descriptor{desired}, order, Word::data}, at)
+        .bits;
+  }
+  SHOOTDOWN_CALL void dmb(Dmb kind, Where at = Where::current()) { self().perform(op::Dmb{kind}, at); }
   SHOOTDOWN_CALL void dsb(Dsb kind, Where at = Where::current()) { self().perform(op::Dsb{kind}, at); }
   SHOOTDOWN_CALL void isb(Where at = Where::current()) { self().perform(op::Isb{}, at); }
   SHOOTDOWN_CALL void tlbi(const vmsa::Tlbi& t, Where at = Where::current()) {
@@ -54,6 +92,12 @@ class Calls {
   }
   SHOOTDOWN_CALL Access load(VirtAddr va, Where at = Where::current()) {
     return self().perform(op::Load{va}, at);
+  }
+  SHOOTDOWN_CALL Access load_user(VirtAddr va, Where at = Where::current()) {
+    return self().perform(op::Load{va, true}, at);
+  }
+  SHOOTDOWN_CALL Access store_user(VirtAddr va, std::uint64_t value, Where at = Where::current()) {
+    return self().perform(op::Store{va, value, true}, at);
   }
   SHOOTDOWN_CALL Access store(VirtAddr va, std::uint64_t value, Where at = Where::current()) {
     return self().perform(op::Store{va, value}, at);

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "vmsa/access.hpp"
 #include "vmsa/address.hpp"
 #include "vmsa/descriptor.hpp"
 #include "vmsa/tlbi.hpp"
@@ -22,6 +23,18 @@ using vmsa::VirtAddr;
 enum class Dsb : std::uint8_t { nshst, nsh, ishst, ish };
 inline constexpr std::array<const char*, 4> dsb_names{"NSHST", "NSH", "ISHST", "ISH"};
 
+/// Data memory barriers: which accesses before it stay before which accesses behind it. It orders no walks and no TLBI.
+enum class Dmb : std::uint8_t { ishst, ishld, ish };
+
+/// What an access to a word orders. `release`: all accesses before it come first. `acquire`: all behind it come later.
+/// A compare-and-swap that fails releases nothing.
+enum class Order : std::uint8_t { relaxed, acquire, release, acq_rel };
+constexpr bool acquires(Order o) { return o == Order::acquire || o == Order::acq_rel; }
+constexpr bool releases(Order o) { return o == Order::release || o == Order::acq_rel; }
+
+/// What a word is to whoever accesses it: a descriptor, whose page must still be a table, or data.
+enum class Word : std::uint8_t { descriptor, data };
+
 /// Locks that the procedures of the kernel share. `memory_hotplug` can be held shared; the rest are exclusive.
 enum class Lock : std::uint8_t { memory_hotplug, init_mm_page_table };
 inline constexpr std::size_t lock_count = 2;
@@ -35,8 +48,10 @@ enum class PageUse : std::uint8_t {
 
 /// The answer to a translated access.
 struct Access {
-  std::uint64_t faulted = 0;  ///< 1 when the walk ended in a translation fault
+  std::uint64_t faulted = 0;  ///< 1 when it was not made
   std::uint64_t value = 0;    ///< what a load read
+  vmsa::Fault fault = vmsa::Fault::none;
+  vmsa::Level level{};  ///< of the descriptor that faulted
 };
 
 /// A page off the list of pages to be freed later; page 0 when the list is empty.
@@ -51,22 +66,51 @@ struct Deferred {
 /// Physical address 0 stands for "no page".
 namespace op {
 
-/// A descriptor, 64-bit single-copy atomic, by physical address of its slot. Not ordered by itself.
+/// A word, 64-bit single-copy atomic, by its physical address. Relaxed, it is not ordered by itself.
 struct ReadOnce {
   using Answer = Descriptor;
   PhysAddr slot;
+  Order order = Order::relaxed;
+  Word word = Word::descriptor;
 };
 struct WriteOnce {
   using Answer = void;
   PhysAddr slot;
   Descriptor value;
+  Order order = Order::relaxed;
+  Word word = Word::descriptor;
 };
-/// Atomic compare-and-swap with release and acquire order; answers what was there.
+/// Atomic compare-and-swap; answers what was there.
 struct Cmpxchg {
   using Answer = Descriptor;
   PhysAddr slot;
   Descriptor expected;
   Descriptor desired;
+  Order order = Order::acq_rel;
+  Word word = Word::descriptor;
+};
+/// Atomic read-modify-write; answers what was there.
+enum class Update : std::uint8_t { exchange, add, set, clear };
+constexpr Descriptor updated(Update u, Descriptor old, std::uint64_t operand) {
+  switch (u) {
+    case Update::exchange: return Descriptor{operand};
+    case Update::add: return Descriptor{old.bits + operand};
+    case Update::set: return Descriptor{old.bits | operand};
+    case Update::clear: return Descriptor{old.bits & ~operand};
+  }
+  return old;
+}
+struct FetchUpdate {
+  using Answer = Descriptor;
+  PhysAddr slot;
+  Update update;
+  std::uint64_t operand;
+  Order order = Order::acq_rel;
+  Word word = Word::descriptor;
+};
+struct Dmb {
+  using Answer = void;
+  machine::Dmb kind;
 };
 
 struct Dsb {
@@ -81,15 +125,17 @@ struct Tlbi {
   vmsa::Tlbi tlbi;
 };
 
-/// Accesses through the translation of the kernel half.
+/// Accesses through the translation of the address's half, at EL1 or, as user code, at EL0.
 struct Load {
   using Answer = Access;
   VirtAddr va;
+  bool user = false;
 };
 struct Store {
   using Answer = Access;
   VirtAddr va;
   std::uint64_t value;
+  bool user = false;
 };
 
 /// 2^order pages, naturally aligned, with whatever they last contained; 0 when there are none.
@@ -175,7 +221,7 @@ struct OperationList {};
 
 /// The list.
 using Operations =
-    OperationList<op::ReadOnce, op::WriteOnce, op::Cmpxchg, op::Dsb, op::Isb, op::Tlbi, op::Load, op::Store,
+    OperationList<op::ReadOnce, op::WriteOnce, op::Cmpxchg, op::FetchUpdate, op::Dmb, op::Dsb, op::Isb, op::Tlbi, op::Load, op::Store,
                   op::AllocPages, op::ClearPage, op::FreePages, op::DeferFree, op::TakeDeferred,
                   op::ReleaseRange, op::MemblockAdd, op::MemblockRemove, op::PfnValid, op::TakeLock,
                   op::DropLock, op::TakeLockShared, op::DropLockShared, op::CondResched, op::Warn>;

@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "scenario/solo.hpp"
+
 namespace shootdown::scenario {
 namespace {
 
@@ -28,16 +30,10 @@ struct SoloRun {
 };
 SoloRun run_solo(System& system) {
   SoloRun run;
-  System::State s = system.initial();
-  for (System::Steps steps;; steps.clear()) {
-    system.cpu_steps(s.env, remover, s.locals[remover], Judge::reuse, steps);
-    if (steps.empty()) break;
-    for (Event& e : system.explain_cpu_step(s.env, remover, s.locals[remover], Judge::reuse, 0))
-      run.events.push_back(std::move(e));
-    s.env = steps.front().env;
-    s.locals[remover] = steps.front().local;
-  }
-  run.end = s.locals[remover];
+  run.end = run_alone(system, system.initial(), remover, Judge::reuse, [&](const Event& e) {
+    run.events.push_back(e);
+    return true;
+  });
   return run;
 }
 

@@ -5,6 +5,9 @@
 #include <set>
 #include <string_view>
 
+#include "machine/model/stepper.hpp"
+#include "scenario/solo.hpp"
+
 namespace shootdown::scenario {
 namespace {
 
@@ -30,6 +33,8 @@ class EntryHistory {
   bool had(Outcome o) const { return outcomes_.contains(o); }
   bool covered_too_early() const { return covered_while_current_; }
   bool ended_beside() const { return ended_beside_; }
+  /// A TLBI by address that came after it and did nothing for anybody: its address was meant to be another.
+  bool went_astray() const { return astray_; }
 
  private:
   void see_tlbi(const vmsa::Tlbi& t, const Event& event) {
@@ -41,6 +46,7 @@ class EntryHistory {
     }
     const bool covers = t.op.by_va() && vmsa::tlbi_miss(r_, t, entry_.cached()) == vmsa::Miss::none;
     if (!stale && covers) covered_while_current_ = true;
+    astray_ |= is_stale_ && t.op.by_va() && event.invalidated.empty();
     if (!t.op.range) return;
     const auto range = vmsa::tlbi_range(r_, t);
     ended_beside_ |=
@@ -48,7 +54,8 @@ class EntryHistory {
   }
   void stale_again() {
     outcomes_.clear();
-    ended_beside_ = false;
+    ended_beside_ = astray_ = false;
+    is_stale_ = true;
   }
 
   const vmsa::Regime& r_;
@@ -56,6 +63,8 @@ class EntryHistory {
   std::set<Outcome> outcomes_;
   bool covered_while_current_ = false;
   bool ended_beside_ = false;
+  bool astray_ = false;
+  bool is_stale_ = false;
 };
 
 bool same_name(const char* a, const char* b) { return std::string_view(a) == b; }
@@ -68,38 +77,38 @@ std::size_t common_functions(const model::Site& a, const model::Site& b, std::si
       std::mismatch(a.functions.begin(), end, b.functions.begin(), same_name).first - a.functions.begin());
 }
 
-/// Does a function that is open when the entry's page is released go on to flush the entry itself? Then the flush
-/// was meant, and comes too late. One that covers the entry by chance, for the sake of another, was not.
-bool flushed_later(System& system, System::State s, unsigned cpu, const model::Site& release,
-                   const Entry& entry) {
-  constexpr auto judge = model::Judge::hardware_update;
-  std::size_t open = release.functions.size();
-  for (System::Steps next; system.cpu_steps(s.env, cpu, s.locals[cpu], judge, next), !next.empty();
-       next.clear()) {
-    for (const Event& e : system.explain_cpu_step(s.env, cpu, s.locals[cpu], judge, 0)) {
-      open = common_functions(release, e.site, open);
-      const bool covers = std::any_of(e.invalidated.begin(), e.invalidated.end(), [&](const auto& i) {
-        return i.first.same_value(entry) && i.second == Outcome::doomed;
-      });
-      if (covers) return e.site.functions.size() == open + 1;
-    }
-    s.env = next.front().env;
-    s.locals[cpu] = next.front().local;
-  }
-  return false;
-}
-
-/// Was the page freed on the path? One that a software walker meets and that never was a table was reached by words
-/// that its last owner left.
-bool was_freed(const vmsa::Regime& r, const std::vector<explore::TimelineStep>& timeline,
-               vmsa::PhysAddr page) {
+/// The operation that gave a page away, before the release became visible.
+const Event* giving_away(const vmsa::Regime& r, const std::vector<explore::TimelineStep>& timeline,
+                         vmsa::PhysAddr page) {
+  const Event* last = nullptr;
   for (const explore::TimelineStep& step : timeline)
     for (const Event& e : step.events) {
-      const auto* o = e.operation<op::FreePages>();
-      if (o != nullptr && vmsa::PhysRange{o->page, o->page + (r.page_size() << o->order)}.contains(page))
-        return true;
+      const auto* pages = e.operation<op::FreePages>();
+      const auto* range = e.operation<op::ReleaseRange>();
+      const bool frees =
+          pages != nullptr &&
+          vmsa::PhysRange{pages->page, pages->page + (r.page_size() << pages->order)}.contains(page);
+      if (frees || (range != nullptr && range->range.contains(page))) last = &e;
     }
-  return false;
+  return last;
+}
+
+/// Does a function that is open when the entry's page is released go on to flush the entry itself? Then the flush
+/// was meant, and comes too late. One that covers the entry by chance, for the sake of another, was not.
+bool flushed_later(System& system, const System::State& s, unsigned cpu, const model::Site& release,
+                   const Entry& entry) {
+  std::size_t open = release.functions.size();
+  bool meant = false;
+  run_alone(system, s, cpu, model::Judge::hardware_update, [&](const Event& e) {
+    if (e.kind != Event::Kind::operation) return true;
+    open = common_functions(release, e.site, open);
+    const bool covers = std::any_of(e.invalidated.begin(), e.invalidated.end(), [&](const auto& i) {
+      return i.first.same_value(entry) && i.second == Outcome::doomed;
+    });
+    meant = covers && e.site.functions.size() == open + 1;
+    return !covers;
+  });
+  return meant;
 }
 
 /// An access by the CPU that made the mapping: it did not wait until its store was visible, or did not synchronise.
@@ -107,16 +116,16 @@ Cause explain_fault(System& system, const model::Violation& violation,
                     const std::vector<explore::TimelineStep>& timeline) {
   const System::State before = timeline.size() < 2 ? system.initial() : timeline[timeline.size() - 2].after;
   const unsigned cpu = violation.cpu;
+  model::World world = system.world(before.env);
   const vmsa::PhysAddr slot =
-      system.world(before.env).unpublished_slot(cpu, system.setup().root, violation.finding.va);
-  if (slot == vmsa::PhysAddr{}) return Cause::none;
+      model::Stepper(system.setup(), world).unpublished_slot(cpu, violation.finding.va);
+  if (slot == vmsa::PhysAddr{}) return Cause::in_use;
   bool waited = false;
   for (const explore::TimelineStep& step : timeline)
     for (const Event& e : step.events) {
       if (e.cpu != cpu) continue;
       if (const auto* o = e.operation<op::WriteOnce>(); o != nullptr && o->slot == slot) waited = false;
-      if (const auto* o = e.operation<op::Dsb>())
-        waited |= o->kind == machine::Dsb::ish || o->kind == machine::Dsb::ishst;
+      waited |= e.operation<op::Dsb>() != nullptr;
     }
   return waited ? Cause::no_isb : Cause::no_dsb;
 }
@@ -126,13 +135,21 @@ Cause explain_fault(System& system, const model::Violation& violation,
 Cause explain(System& system, const model::Violation& violation,
               const std::vector<explore::TimelineStep>& timeline) {
   const shadow::Finding& f = violation.finding;
-  if (f.harm == Harm::walker_table)
-    return was_freed(system.setup().world.shadow.regime(), timeline, f.page) ? Cause::no_grace_period
-                                                                             : Cause::none;
+  const vmsa::Regime& r = system.setup().world.shadow.regime();
+  const Event* given = giving_away(r, timeline, f.page);
+  if (f.harm == Harm::walker_table) {
+    // Freed under the walker, or still a table but at another place; else it met words of a page's last owner.
+    const bool table = !timeline.empty() &&
+                       system.world(timeline.back().after.env).page_at(f.page)->usage.state == model::PageState::table;
+    return given != nullptr || table ? Cause::no_grace_period : Cause::none;
+  }
+  if (f.other_owner) return Cause::asid;
+  if (f.live) return Cause::freed_early;
   if (f.harm == Harm::unexpected_fault && !timeline.empty())
     return explain_fault(system, violation, timeline);
   const bool by_entry =
-      f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make;
+      f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make ||
+      f.harm == Harm::stale_permission || (f.harm == Harm::lost_update && !f.holders.empty() && !f.now.valid());
   if (!by_entry || timeline.empty()) return Cause::none;
   if (violation.hardware)
     return Cause::freed_early;  // the page was put to use while walks could still reach it
@@ -140,31 +157,32 @@ Cause explain(System& system, const model::Violation& violation,
   // What was exposed is no old entry but the current tables: a page's last words, before its zeros are visible.
   if (f.by_leftovers()) {
     const model::World& world = system.world(timeline.back().after.env);
-    const bool zeroed = std::any_of(world.buffers.begin(), world.buffers.end(), [&](const auto& buffer) {
-      return std::ranges::find(buffer, f.entry.slot, &model::BufferedStore::slot) != buffer.end();
+    const bool zeroed = std::ranges::any_of(world.cpus, [&](const model::Cpu& c) {
+      return std::ranges::find(c.buffer, f.entry.slot, &model::Buffered::slot) != c.buffer.end();
     });
     return zeroed ? Cause::no_dsb : Cause::none;
   }
 
+  if (!f.entry.flights.empty() && f.entry.holders.empty()) return Cause::no_dsb;  // the erratum's repetition is missing
   // An invalidation is under way: what is missing is its completion.
   if (!f.entry.unsynchronised.empty() && f.entry.unsynchronised == f.entry.holders) return Cause::no_isb;
   shadow::CpuSet doomed = f.entry.unsynchronised;
   for (const shadow::Doom& d : f.entry.dooms) doomed = doomed | d.cpus;
   if (!f.entry.dooms.empty() && (f.entry.holders - doomed).empty()) return Cause::no_dsb;
 
-  EntryHistory history(system.setup().world.shadow.regime(), f.entry);
+  EntryHistory history(r, f.entry);
   for (const explore::TimelineStep& step : timeline)
     for (const Event& event : step.events) history.see(event);
+  if (history.had(Outcome::early)) return Cause::tlbi_before_clear;
   if (history.had(Outcome::contiguous)) return Cause::contiguous;
   if (history.had(Outcome::last_level)) return Cause::last_level;
   if (history.had(Outcome::asid)) return Cause::asid;
   if (history.had(Outcome::scope)) return Cause::scope;
   if (history.had(Outcome::level_hint) || history.had(Outcome::granule)) return Cause::coverage;
   if (history.covered_too_early()) return Cause::tlbi_before_clear;
-  if (history.ended_beside()) return Cause::coverage;
-  const explore::TimelineStep& last = timeline.back();
-  const bool released = f.harm != Harm::break_before_make && !last.events.empty();
-  if (released && flushed_later(system, last.after, violation.cpu, last.events.back().site, f.entry))
+  if (history.ended_beside() || history.went_astray()) return Cause::coverage;
+  const bool released = f.harm != Harm::break_before_make && given != nullptr;
+  if (released && flushed_later(system, timeline.back().after, violation.cpu, given->site, f.entry))
     return Cause::freed_early;
   return Cause::no_tlbi;
 }

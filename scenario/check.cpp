@@ -42,8 +42,8 @@ std::vector<explore::TimelineStep> consequence_of(System& system, const model::V
 bool has_steps(System& system, const System::State& s) {
   System::Steps steps;
   system.env_steps(s.env, Judge::everything, steps);
-  for (unsigned cpu = 0; cpu < system.cpu_count(); ++cpu)
-    system.cpu_steps(s.env, cpu, s.locals[cpu], Judge::everything, steps);
+  for (unsigned agent = 0; agent < system.agent_count(); ++agent)
+    system.agent_steps(s.env, agent, s.locals[agent], Judge::everything, steps);
   return !steps.empty();
 }
 

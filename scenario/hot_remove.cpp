@@ -63,7 +63,7 @@ std::vector<TableAt> linked_tables(const World& w, PhysAddr root) {
   const Regime& r = w.shadow.regime();
   const TableAt top{root, r.root_level(), r.base()};
   std::vector<TableAt> all{top};
-  shadow::for_each_below(r, w.memory, top, 0, [&](const shadow::Place& p, PhysAddr, model::Descriptor d) {
+  shadow::for_each_below(r, w.memory, top, {}, [&](const shadow::Place& p, PhysAddr, model::Descriptor d) {
     if (d.is_table(p.level)) all.push_back(shadow::table_of(r, p, d));
   });
   return all;
@@ -80,29 +80,29 @@ bool is_empty(const World& w, const TableAt& t) { return w.memory.words_in(t.pag
 void run_alone(World& world, const model::Setup& setup, const model::Task& task) {
   model::Procedure procedure(task, {0, 1, setup.features, setup.root, nullptr});
   model::Stepper stepper(setup, world);
+  auto& buffer = world.cpus[0].buffer;
   for (auto at = procedure.start(); !model::is<model::op::Done>(procedure.pending(at));) {
     const model::Operation op = procedure.pending(at);
-    const std::uint64_t answer = stepper.answers(0, op).at(0);
-    if (auto v = stepper.perform(0, op, answer))
+    const model::Outcome way = stepper.outcomes(0, op).at(0);
+    if (auto v = stepper.perform(0, op, way))
       throw std::logic_error(std::string("the experiment could not be built: ") + name(v->finding.harm));
-    while (!world.buffers[0].empty()) stepper.drain(0, 0);
-    at = procedure.step(at, answer);
+    while (!buffer.empty()) stepper.drain(0, 0);
+    at = procedure.step(at, way.answer);
   }
 }
 
 World empty_world(const HotRemoveConfig& c, const Arrangement& a) {
-  World w{model::Memory(a.regime.page_shift), shadow::Shadow(a.regime, c.cpus), {}, {}, {}, {}, {}};
+  World w{.memory = model::Memory(a.regime.page_shift), .shadow = shadow::Shadow(a.regime, c.cpus)};
   auto add = [&](std::uint64_t pa, unsigned order, model::PageState state, bool allocatable) {
     Page p;
     p.start = PhysAddr(pa);
     p.order = order;
-    p.state = state;
+    p.usage.state = state;
     p.allocatable = allocatable;
     w.pages.push_back(p);
   };
   add(user_page, 0, model::PageState::used, false);
   add(root_page, 0, model::PageState::table, false);
-  w.pages.back().shared = true;
   for (unsigned i = 0; i < pool_pages; ++i) {
     const std::uint64_t pa = table_pool + i * a.regime.page_size();
     add(pa, 0, model::PageState::free, true);
@@ -155,7 +155,7 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
   };
   const auto linked = linked_tables(w, PhysAddr(root_page));
   for (const Page& p : w.pages) {
-    if (p.state != model::PageState::table) continue;
+    if (p.usage.state != model::PageState::table) continue;
     const auto at =
         std::find_if(linked.begin(), linked.end(), [&](const TableAt& t) { return t.page == p.start; });
     if (at == linked.end()) return leak(p.start);
@@ -166,11 +166,11 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
       if (ours && (is_empty(w, *at) || !others) && rule_allows(c, a, *at)) return leak(p.start);
     }
   }
-  for (const auto& queue : w.deferred)
-    if (!queue.empty()) return leak(model::from_word<machine::Deferred>(queue.back()).page);
+  for (const model::Cpu& cpu : w.cpus)
+    if (!cpu.deferred.empty()) return leak(model::from_word<machine::Deferred>(cpu.deferred.back()).page);
   for (const auto& range : mapped_ranges(c, a))
     for (VirtAddr va = range.start; va != range.end; va += a.regime.page_size())
-      if (walk(a.regime, w.memory, PhysAddr(root_page), va)) return leak(PhysAddr(root_page));
+      if (walk(w.shadow, w.memory, 0, va).fault == vmsa::Fault::none) return leak(PhysAddr(root_page));
   return std::nullopt;
 }
 
@@ -230,12 +230,10 @@ model::Setup set_up(const HotRemoveConfig& c) {
   model::Setup setup{.world = empty_world(c, a), .root = PhysAddr(root_page)};
   setup.features = c.features;
   setup.mutation = c.mutation;
-  setup.join_private_steps = c.join_private_steps;
+  setup.early_reads = c.early_reads;
+  setup.issuers = setup.readers = {};  // learnt by the search
   World world = setup.world;
   run_alone(world, setup, set.build);
-  // Tables that the vmalloc user may write as well.
-  for (const TableAt& t : linked_tables(world, setup.root))
-    if (translated(a.regime, t).contains(a.vmalloc)) world.page_at(t.page)->shared = true;
   setup.world = std::move(world);
   setup.tasks = std::move(set.cpus);
   setup.allocation_may_fail = c.experiment == Experiment::hot_add;

@@ -111,7 +111,7 @@ std::vector<Field> fields(const HotRemoveConfig& c, std::uint32_t mutant) {
       {static_cast<unsigned>(c.layout), 1},
       {static_cast<unsigned>(c.table_rule), 2},
       {feature_bits(c.features), 63},
-      {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.join_private_steps ? 4u : 0u), 7},
+      {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.early_reads ? 4u : 0u), 7},
       {mutant, 0xffff'ffff}};
 }
 HotRemoveConfig config_of(const std::vector<unsigned>& v) {
@@ -129,7 +129,7 @@ HotRemoveConfig config_of(const std::vector<unsigned>& v) {
   c.features = features_of(v[10]);
   c.dumper_takes_lock = (v[11] & 1) != 0;
   c.memblock_last = (v[11] & 2) != 0;
-  c.join_private_steps = (v[11] & 4) != 0;
+  c.early_reads = (v[11] & 4) != 0;
   return c;
 }
 

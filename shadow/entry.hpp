@@ -38,12 +38,20 @@ struct CpuSet {
   constexpr unsigned lowest() const { return static_cast<unsigned>(std::countr_zero(bits)); }
 };
 
-/// Where a slot stands: the addresses it translates (aligned to the span of its level) and the context that
-/// tags walk-cache entries made from it.
+/// The context that a walk is made in and that its entries are tagged with. The kernel half (TTBR1) is space 0,
+/// whatever the ASID; every other space is a root in TTBR0 together with its ASID.
+struct Context {
+  std::uint16_t asid = 0;
+  std::uint8_t space = 0;
+
+  friend constexpr auto operator<=>(const Context&, const Context&) = default;
+};
+
+/// Where a slot stands: the addresses it translates (aligned to the span of its level) and in which context.
 struct Place {
   Level level;
   VirtAddr va;
-  std::uint16_t asid = 0;
+  Context context{};
 
   friend constexpr auto operator<=>(const Place&, const Place&) = default;
 };
@@ -57,6 +65,16 @@ struct Doom {
   friend constexpr auto operator<=>(const Doom&, const Doom&) = default;
 };
 
+/// Erratum CVE-2025-10263: the entry is gone, but stores that these CPUs translated by it may still be on their way,
+/// until the issuer has completed one more broadcast TLBI.
+struct Flight {
+  unsigned issuer = 0;
+  bool repeated = false;  ///< that TLBI has been issued
+  CpuSet cpus;
+
+  friend constexpr auto operator<=>(const Flight&, const Flight&) = default;
+};
+
 /// A value of a slot, as a TLB or walk cache may keep it.
 struct Held {
   Place place;
@@ -68,15 +86,18 @@ struct Held {
   constexpr bool is_table() const { return value.is_table(place.level); }
   constexpr VirtRange range(const Regime& r) const { return {place.va, place.va + r.span(place.level)}; }
   constexpr vmsa::CachedEntry cached() const {
-    return {place.level, place.va, is_table(), !value.not_global(), place.asid};
+    return {place.level, place.va, is_table(), !value.not_global(), place.context.asid};
   }
 };
 
 /// One that is stale: held by some CPU, and not derivable from the current tables.
 struct Entry : Held {
   CpuSet holders;
-  CpuSet unsynchronised;    ///< holders that have completed the invalidation but not yet their own ISB
-  std::vector<Doom> dooms;  ///< sorted
+  CpuSet unsynchronised;      ///< holders that have completed the invalidation but not yet their own ISB
+  CpuSet ordered;             ///< CPUs whose later TLBIs act on the change: a DSB of theirs has followed it
+  CpuSet ordered_here;        ///< the same for their local TLBIs
+  std::vector<Doom> dooms{};  ///< sorted
+  std::vector<Flight> flights{};  ///< sorted; only with the erratum
 
   friend auto operator<=>(const Entry&, const Entry&) = default;
 
@@ -89,10 +110,16 @@ constexpr bool is_leaf(const Regime& r, Level level, Descriptor d) {
   return kind == vmsa::DescriptorKind::block || kind == vmsa::DescriptorKind::page;
 }
 
-/// May a TLB or walk cache hold this descriptor at all? Faulting ones are never cached (I_WZCBG); one with the
-/// access flag clear faults, or is cached as what hardware has made of it by then.
+/// May a TLB or walk cache hold this very descriptor? Faulting ones are never cached (I_WZCBG).
 constexpr bool cacheable(const Regime& r, Level level, Descriptor d) {
   return d.is_table(level) || (is_leaf(r, level, d) && d.accessed());
+}
+
+/// What hardware may cache of a descriptor. Where it manages the access flag, a leaf with the flag clear can be set at
+/// any moment, speculative walks included, and is cached so (R_LHQRX): "never accessed, so never cached" is wrong there.
+constexpr Descriptor as_cached(const Regime& r, Level level, Descriptor d, bool hardware_access_flag) {
+  if (hardware_access_flag && is_leaf(r, level, d)) d.bits |= Descriptor::accessed_bit;
+  return d;
 }
 
 }  // namespace shootdown::shadow

@@ -37,6 +37,7 @@ enum class Cause : std::uint8_t {
   contiguous,
   freed_early,
   no_grace_period,
+  in_use,
 };
 
 struct RuleText {
@@ -61,7 +62,7 @@ inline constexpr std::array<RuleText, 12> harm_texts{{
     {"warning", "the procedure met a state that it holds to be impossible"},
 }};
 
-inline constexpr std::array<RuleText, 12> cause_texts{{
+inline constexpr std::array<RuleText, 13> cause_texts{{
     {"none", "no single cause"},
     {"no-tlbi", "nothing covered the entry"},
     {"tlbi-before-clear", "the TLBI came before the clear, or before a DSB made the clear visible"},
@@ -74,6 +75,7 @@ inline constexpr std::array<RuleText, 12> cause_texts{{
     {"contiguous", "another member of the contiguous group was still valid when the TLBI was issued"},
     {"freed-early", "freed before its invalidation was complete"},
     {"no-grace-period", "nothing kept the table alive for its software walkers"},
+    {"in-use", "another CPU unmapped or freed what was still in use"},
 }};
 
 constexpr const char* name(Harm h) { return harm_texts[static_cast<std::size_t>(h)].name; }

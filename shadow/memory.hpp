@@ -2,10 +2,10 @@
 // What the shadow needs to see of memory: table words as every walker sees them (drained stores only).
 #pragma once
 
-#include <functional>
 #include <optional>
 
 #include "shadow/entry.hpp"
+#include "shadow/function_ref.hpp"
 
 namespace shootdown::shadow {
 
@@ -16,7 +16,7 @@ class TableMemory {
   /// Calls `fn(index, word)` for each word of the page that has its valid bit set, in order; at least the
   /// first `count` words are looked at.
   virtual void for_each_valid(PhysAddr page, unsigned count,
-                              const std::function<void(unsigned, Descriptor)>& fn) const = 0;
+                              FunctionRef<void(unsigned, Descriptor)> fn) const = 0;
 };
 
 /// The table page at `page` as a walk sees it: entries at `level`, the first of which translates `va`.
@@ -46,13 +46,13 @@ std::optional<PhysAddr> table_on_walk(const Regime& r, const Memory& memory, Tab
 
 /// Calls `fn(place, slot, word)` for each valid word of the table and, depth first, of every table below it.
 template <typename Fn>
-void for_each_below(const Regime& r, const TableMemory& memory, const TableAt& table, std::uint16_t asid,
+void for_each_below(const Regime& r, const TableMemory& memory, const TableAt& table, Context context,
                     Fn&& fn) {
   if (table.level > vmsa::page_level) return;
   memory.for_each_valid(table.page, r.entry_count(table.level), [&](unsigned i, Descriptor d) {
-    const Place place{table.level, table.va + i * r.span(table.level), asid};
+    const Place place{table.level, table.va + i * r.span(table.level), context};
     fn(place, table.page + i * sizeof(Descriptor), d);
-    if (d.is_table(table.level)) for_each_below(r, memory, table_of(r, place, d), asid, fn);
+    if (d.is_table(table.level)) for_each_below(r, memory, table_of(r, place, d), context, fn);
   });
 }
 

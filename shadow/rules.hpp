@@ -19,6 +19,7 @@ enum class Outcome : std::uint8_t {
   granule,
   contiguous,  ///< a member of its group is still valid and may refill it (R_LQLSD, I_JQPNP)
   scope,       ///< doomed for the issuer only: others hold it too
+  early,       ///< no DSB of the issuer stands between the change and the TLBI (K11.5.3.1)
 };
 
 /// What a TLBI does to a held value, if nothing refills it.
@@ -46,6 +47,7 @@ constexpr Cause cause_of(Outcome outcome) {
     case Outcome::granule: return Cause::coverage;
     case Outcome::contiguous: return Cause::contiguous;
     case Outcome::scope: return Cause::scope;
+    case Outcome::early: return Cause::tlbi_before_clear;
   }
   return Cause::none;
 }
@@ -54,6 +56,31 @@ constexpr Cause cause_of(Outcome outcome) {
 /// (R_LXHLD, R_PSMWS).
 constexpr bool completes(machine::Dsb kind, bool broadcast) {
   return kind == machine::Dsb::ish || (kind == machine::Dsb::nsh && !broadcast);
+}
+
+/// Does a DSB order stores that its CPU has made or seen before its later TLBIs of this reach? (K11.5.3.1) A store
+/// barrier is enough; the domain must be as wide as the TLBI's. Nothing else is: no unlock, no atomic, no DMB.
+constexpr bool orders_before_tlbi(machine::Dsb kind, bool broadcast) {
+  return !broadcast || kind == machine::Dsb::ish || kind == machine::Dsb::ishst;
+}
+
+/// Calls `fn(Held)` for every other address of the contiguous group that a leaf may stand for, with the leaf that it is
+/// there. Nothing where the leaf is not contiguous.
+template <typename Fn>
+void for_each_group_member(const Regime& r, const Held& leaf, Fn&& fn) {
+  const Level level = leaf.place.level;
+  const unsigned count = r.contiguous_count(level);
+  if (count == 1 || leaf.is_table() || !is_leaf(r, level, leaf.value) || !leaf.value.contiguous()) return;
+  const PhysAddr first = leaf.slot.align_down(count * sizeof(Descriptor));
+  const std::uint64_t own = (leaf.slot - first) / sizeof(Descriptor);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    if (i == own) continue;
+    const std::uint64_t distance = (i - own) * r.span(level);  // below the leaf it wraps
+    const PhysAddr output = vmsa::output_address(r, level, leaf.value) + distance;
+    fn(Held{{level, leaf.place.va + distance, leaf.place.context},
+            first + i * sizeof(Descriptor),
+            vmsa::with_output_address(r, level, leaf.value, output)});
+  }
 }
 
 /// Does a valid member of the contiguous group that a leaf came from let a CPU form this very leaf again? One does

@@ -127,6 +127,12 @@ constexpr PhysAddr output_address(const Regime& r, Level level, Descriptor d) {
   return detail::decode_address(r, d.is_table(level) ? r.page_shift : r.span_shift(level), d.bits);
 }
 
+/// The same leaf with another output address, aligned to the level's span.
+constexpr Descriptor with_output_address(const Regime& r, Level level, Descriptor leaf, PhysAddr pa) {
+  const std::uint64_t field = detail::encode_address(r, r.span_shift(level), PhysAddr(~std::uint64_t{0}));
+  return Descriptor{(leaf.bits & ~field) | detail::encode_address(r, r.span_shift(level), pa)};
+}
+
 /// The attributes of a leaf. Under FEAT_LPA2 shareability lives in TCR_EL1: reported as inner.
 constexpr Attributes attributes(const Regime& r, Descriptor d) {
   return Attributes{

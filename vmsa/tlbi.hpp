@@ -229,6 +229,9 @@ struct CachedEntry {
   std::uint16_t asid = 0;
 };
 
+/// Addresses whose top bit is set are translated by TTBR1.
+constexpr bool is_kernel_half(VirtAddr va) { return va.value >> 63 != 0; }
+
 /// Why an operation does not oblige a TLB to drop an entry; `none` when it does.
 enum class Miss : std::uint8_t {
   none,
@@ -261,6 +264,8 @@ constexpr bool is_unpredictable(const Regime& r, const Tlbi& t, std::optional<Le
 ///
 /// - Forms with an ASID drop global leaves too, but walk-cache entries of their ASID only: those are never
 ///   global, not even under TTBR1. Forms without one drop all (R_VMSWQ, R_ZSXRQ).
+/// - A walk-cache entry of the kernel half is tagged with whatever ASID its CPU ran when it was made, so no form with
+///   an ASID is sure to name it (R_JXKNN).
 /// - A level hint is about leaves. The instruction pages of the range forms promise walk-cache entries above the
 ///   hinted level as well, but Linux gives no hint once tables are freed, and so a hint obliges nothing here.
 /// - The contiguous bit never enlarges what one operation removes (R_LQLSD).
@@ -268,7 +273,7 @@ constexpr Miss tlbi_miss(const Regime& r, const Tlbi& t, const CachedEntry& e,
                          Reading reading = Reading::linux_kernel) {
   if (t.op.target == TlbiTarget::all) return Miss::none;
   const bool tagged = e.table || !e.global;
-  const bool other_asid = t.op.by_asid() && tagged && t.asid != e.asid;
+  const bool other_asid = t.op.by_asid() && tagged && (t.asid != e.asid || (e.table && is_kernel_half(e.va)));
   if (t.op.target == TlbiTarget::asid) {
     if (!tagged || other_asid) return Miss::asid;
     return e.table && reading == Reading::strict ? Miss::last_level : Miss::none;

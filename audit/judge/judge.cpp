@@ -199,7 +199,7 @@ void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth)
   stale_.for_each_table_in(PhysAddr(slot.table->page), 1, [&](EntryId, const StaleEntry& e) {
     const vmsa::Regime& r = e.kernel ? tables_.kernel_regime() : tables_.regime_of(Context{});
     const Level level = e.place.level.next();
-    through.emplace_back(Place{level, e.place.va + slot.index * r.span(level), e.place.asid}, e.kernel,
+    through.emplace_back(Place{level, e.place.va + slot.index * r.span(level), e.place.context}, e.kernel,
                          e.holders);
   });
   for (const auto& [place, kernel, holders] : through)

@@ -125,7 +125,7 @@ void Tables::place(Table& table, VirtAddr va, std::uint64_t root, bool placed, u
 
 shadow::Place Tables::place_of(const Slot& slot, const Context& c) const {
   const vmsa::Regime& r = regime_of(c);
-  return {slot.table->level, slot.table->va + slot.index * r.span(slot.table->level), c.asid};
+  return {slot.table->level, slot.table->va + slot.index * r.span(slot.table->level), {c.asid}};
 }
 
 void Tables::link(const Slot& slot, Descriptor d) {

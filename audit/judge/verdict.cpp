@@ -117,7 +117,7 @@ void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
 }
 
 void Judge::defer(const Event& e, EntryId id, const StaleEntry& entry, Harm harm, std::string_view what) {
-  deferred_[entry.place.asid].push_back(
+  deferred_[entry.place.context.asid].push_back(
       {id, entry, harm, fmt::format("{} (event {})", what, event_count_), who(e)});
 }
 
@@ -262,7 +262,7 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
   lines.push_back(fmt::format("CPUs {} may still hold level {} {} 0x{:016x} for {} address 0x{:016x}{}",
                               cpu_list(h.holders), s.place.level.value, s.is_table() ? "table" : "leaf",
                               s.value.bits, s.kernel ? "kernel" : "user", s.place.va.value,
-                              s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.asid)));
+                              s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.context.asid)));
   if (h.id == no_entry) {
     lines.push_back("the tables still say so: it was not cleared");
   } else {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A World as words and back: four parts that change at different times, so that equal parts are stored once.
+// A World as words and back, part by part, made from the list of its fields (world.hpp): what is listed is captured.
 #pragma once
 
 #include <span>
@@ -10,10 +10,6 @@
 namespace shootdown::model {
 
 using Words = std::vector<std::uint64_t>;
-
-/// Queues are write buffers, deferred lists and what awaits an ISB; owners are pages, locks and memblock.
-enum class Part : std::uint8_t { memory, shadow, queues, owners };
-inline constexpr std::array<Part, 4> parts{Part::memory, Part::shadow, Part::queues, Part::owners};
 
 /// Replaces `out` by one part as words.
 void encode(Part part, const World& w, Words& out);

@@ -101,6 +101,40 @@ class ModelMachine : public machine::Calls<ModelMachine, std::source_location> {
   void data_store(PhysAddr pa, std::uint64_t value, Location at = Location::current()) {
     perform(op::DataStore{pa, value}, at);
   }
+  std::uint64_t await_word(PhysAddr pa, std::uint64_t mask, std::uint64_t value,
+                           Location at = Location::current()) {
+    return perform(op::AwaitWord{pa, mask, value}, at);
+  }
+  machine::Access fetch(VirtAddr va, bool user = false, Location at = Location::current()) {
+    return perform(op::Fetch{va, user}, at);
+  }
+  void write_ttbr0(PhysAddr root, std::uint16_t asid, Location at = Location::current()) {
+    perform(op::WriteTtbr0{root, asid}, at);
+  }
+  void retire_asid(PhysAddr root, std::uint16_t asid, Location at = Location::current()) {
+    perform(op::RetireAsid{root, asid}, at);
+  }
+  Mask set_mask(Mask mask, Location at = Location::current()) { return perform(op::SetMask{mask}, at); }
+  void send_sgi(shadow::CpuSet to, Level level = Level::interrupt, Location at = Location::current()) {
+    perform(op::SendSgi{to, level}, at);
+  }
+  void rcu_read_lock(Location at = Location::current()) { perform(op::BeginSection{}, at); }
+  void rcu_read_unlock(Location at = Location::current()) { perform(op::EndSection{}, at); }
+  void synchronize_rcu(Location at = Location::current()) {
+    perform(op::BeginGrace{}, at);
+    perform(op::AwaitGrace{}, at);
+  }
+  void call_rcu(PhysAddr page, machine::PageUse use, unsigned order, Location at = Location::current()) {
+    perform(op::FreeAfterGrace{page, use, order}, at);
+  }
+  void rely(PhysAddr root, std::uint16_t asid, vmsa::VirtRange range, vmsa::AccessKind nobody,
+            Location at = Location::current()) {
+    perform(op::Rely{root, asid, range, nobody, false}, at);
+  }
+  void rely_on_flag(PhysAddr root, std::uint16_t asid, vmsa::VirtRange range, vmsa::AccessKind nobody,
+                    Location at = Location::current()) {
+    perform(op::Rely{root, asid, range, nobody, true}, at);
+  }
   void unexpected_fault(VirtAddr va, Location at = Location::current()) {
     perform(op::UnexpectedFault{va}, at);
   }

@@ -14,6 +14,11 @@ void append(Words& out, PhysAddr a) { out.push_back(a.value); }
 void append(Words& out, VirtAddr a) { out.push_back(a.value); }
 void append(Words& out, PhysRange r) { out.insert(out.end(), {r.start.value, r.end.value}); }
 void append(Words& out, Descriptor d) { out.push_back(d.bits); }
+void append(Words& out, vmsa::VirtRange r) { out.insert(out.end(), {r.start.value, r.end.value}); }
+void append(Words& out, shadow::CpuSet cpus) { out.push_back(cpus.bits); }
+void append(Words& out, vmsa::AccessKind a) {
+  out.push_back(static_cast<std::uint64_t>(a.right) << 1 | (a.user ? 1 : 0));
+}
 void append(Words& out, const char* text) { out.push_back(hash_text(text)); }
 void append(Words& out, const vmsa::Tlbi& t) {
   out.insert(out.end(), {vmsa::tlbi_index(t.op), t.va.value, t.pages,

@@ -1,115 +1,203 @@
 // SPDX-License-Identifier: MIT
-// What each operation does to a World: the semantics of the model, one function an operation. Interning and
-// the order of exploration are elsewhere (system.cpp, explore/).
+// What each operation does to a World: the semantics of the model. One overload an operation, no default: a new
+// operation does not compile until something is said of it here. Interning and the order of exploration are elsewhere
+// (system.cpp, explore/). By theme: memory_steps.cpp, translation_steps.cpp, page_steps.cpp; the rest is stepper.cpp.
 #pragma once
 
 #include <optional>
 #include <vector>
 
-#include "machine/model/system.hpp"
+#include "machine/model/setup.hpp"
 
 namespace shootdown::model {
 
+/// One way an operation may go: what the procedure is answered, and which of the effects behind that answer.
+struct Outcome {
+  std::uint64_t answer = 0;
+  std::uint8_t effect = 0;
+};
+
 class Stepper {
  public:
-  /// `event`, when given, is filled in with what happened.
-  Stepper(const Setup& setup, World& world, Event* event = nullptr)
-      : setup_(setup), w_(world), event_(event) {}
-
-  /// The answers that the operation may get now; none while it has to wait.
-  std::vector<std::uint64_t> answers(unsigned cpu, const Operation& op) const;
-
-  /// Performs the operation with one of its answers.
-  std::optional<Violation> perform(unsigned cpu, const Operation& op, std::uint64_t answer);
-
-  /// No other CPU and no walker can tell whether this operation has happened yet, and it does not depend on
-  /// them: it commutes with all that they may do.
-  bool is_private(unsigned cpu, const Operation& op) const;
-
-  /// Stores that may become visible next: indices into the CPU's buffer, the oldest to each slot.
-  std::vector<unsigned> drainable(unsigned cpu) const;
-  std::optional<Violation> drain(unsigned cpu, unsigned index);
-
-  /// Words that hardware may set an access flag in while it walks through stale table entries.
-  struct FlagUpdate {
-    PhysAddr slot;
-    shadow::Entry through;
-    shadow::CpuSet holders;
-  };
-  std::vector<FlagUpdate> flag_updates() const;
-  std::optional<Violation> update_flag(const FlagUpdate& update);
-
- private:
-  using Answers = std::vector<std::uint64_t>;
+  using Outcomes = std::vector<Outcome>;
   using Verdict = std::optional<Violation>;
 
-  // The answers that each operation may get now.
-  Answers answers_to(unsigned cpu, const op::ReadOnce& o) const;
-  Answers answers_to(unsigned cpu, const op::Cmpxchg& o) const;
-  Answers answers_to(unsigned cpu, const op::Load& o) const;
-  Answers answers_to(unsigned cpu, const op::Store& o) const;
-  Answers answers_to(unsigned cpu, const op::AllocPages& o) const;
-  Answers answers_to(unsigned cpu, const op::TakeDeferred& o) const;
-  Answers answers_to(unsigned cpu, const op::PfnValid& o) const;
-  Answers answers_to(unsigned cpu, const op::TakeLock& o) const;
-  Answers answers_to(unsigned cpu, const op::TakeLockShared& o) const;
-  Answers answers_to(unsigned cpu, const op::Choose& o) const;
-  Answers answers_to(unsigned cpu, const op::TakeReleased& o) const;
-  Answers answers_to(unsigned, const op::Done&) const { return {}; }
+  /// `event`, when given, is filled in with what happened.
+  Stepper(const Setup& setup, World& world, Event* event = nullptr);
+
+  /// The ways that the operation may go now; none while it has to wait.
+  Outcomes outcomes(unsigned cpu, const Operation& op) const;
+  /// Performs the operation in one of its ways.
+  Verdict perform(unsigned cpu, const Operation& op, Outcome way);
+
+  // What happens by itself.
+
+  /// What may become visible next: positions in the CPU's buffer.
+  std::vector<unsigned> drainable(unsigned cpu) const;
+  Verdict drain(unsigned cpu, unsigned index);
+
+  /// Words that hardware may set an access flag in: leaves of live tables, and whatever looks like one where it walks
+  /// through stale table entries.
+  struct FlagUpdate {
+    PhysAddr slot;
+    std::optional<shadow::Entry> through;  ///< the stale entry; nothing in a live table
+    shadow::CpuSet walkers;
+  };
+  std::vector<FlagUpdate> flag_updates() const;
+  Verdict update_flag(const FlagUpdate& update);
+
+  /// Pages whose grace period has ended: positions in World::callbacks.
+  std::vector<unsigned> ended_graces() const;
+  Verdict run_callback(unsigned index);
+
+  /// The slot for whose sake an access of `cpu` may still fault, though it has mapped the address itself: its walker need
+  /// not see the store yet, or it lacks an ISB. 0 when there is none.
+  PhysAddr unpublished_slot(unsigned cpu, VirtAddr va) const;
+
+  // Interrupts, for whoever knows which handlers there are.
+
+  bool may_interrupt(unsigned cpu, Level level) const;
+  void enter_interrupt(unsigned cpu, Level level);
+  void leave_interrupt(unsigned cpu, Level level);
+
+ private:
+  // Ways that each operation may go. One without an answer that never waits goes one way.
+  Outcomes ways(unsigned cpu, const op::ReadOnce& o) const;
+  Outcomes ways(unsigned cpu, const op::Cmpxchg& o) const;
+  Outcomes ways(unsigned cpu, const op::FetchUpdate& o) const;
+  Outcomes ways(unsigned cpu, const op::AwaitWord& o) const;
+  Outcomes ways(unsigned cpu, const op::Dmb& o) const;
+  Outcomes ways(unsigned cpu, const op::Dsb& o) const;
+  Outcomes ways(unsigned cpu, const op::Load& o) const;
+  Outcomes ways(unsigned cpu, const op::Store& o) const;
+  Outcomes ways(unsigned cpu, const op::Fetch& o) const;
+  Outcomes ways(unsigned cpu, const op::AllocPages& o) const;
+  Outcomes ways(unsigned cpu, const op::TakeDeferred& o) const;
+  Outcomes ways(unsigned cpu, const op::PfnValid& o) const;
+  Outcomes ways(unsigned cpu, const op::TakeLock& o) const;
+  Outcomes ways(unsigned cpu, const op::TakeLockShared& o) const;
+  Outcomes ways(unsigned cpu, const op::Choose& o) const;
+  Outcomes ways(unsigned cpu, const op::TakeReleased& o) const;
+  Outcomes ways(unsigned cpu, const op::SetMask& o) const;
+  Outcomes ways(unsigned cpu, const op::BeginGrace& o) const;
+  Outcomes ways(unsigned cpu, const op::AwaitGrace& o) const;
+  Outcomes ways(unsigned, const op::Done&) const { return {}; }
   template <typename Op>
-  requires std::is_void_v<typename Op::Answer> Answers answers_to(unsigned, const Op&)
-  const { return {0}; }
+    requires std::is_void_v<typename Op::Answer>
+  Outcomes ways(unsigned, const Op&) const {
+    return {{}};
+  }
 
   // What each operation does.
-  Verdict act(unsigned cpu, const op::ReadOnce& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::WriteOnce& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Cmpxchg& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Dsb& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Isb& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Tlbi& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Load& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Store& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::AllocPages& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::ClearPage& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::FreePages& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::DeferFree& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::TakeDeferred& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::ReleaseRange& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::MemblockAdd& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::MemblockRemove& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::PfnValid& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::TakeLock& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::DropLock& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::TakeLockShared& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::DropLockShared& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::CondResched& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Warn& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Choose& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::TakeReleased& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::DataStore& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::UnexpectedFault& o, std::uint64_t answer);
-  Verdict act(unsigned cpu, const op::Done& o, std::uint64_t answer);
+  Verdict act(unsigned cpu, const op::ReadOnce& o, Outcome way);
+  Verdict act(unsigned cpu, const op::WriteOnce& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Cmpxchg& o, Outcome way);
+  Verdict act(unsigned cpu, const op::FetchUpdate& o, Outcome way);
+  Verdict act(unsigned cpu, const op::AwaitWord& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Dmb& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Dsb& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Isb& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Tlbi& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Load& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Store& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Fetch& o, Outcome way);
+  Verdict act(unsigned cpu, const op::WriteTtbr0& o, Outcome way);
+  Verdict act(unsigned cpu, const op::RetireAsid& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Rely& o, Outcome way);
+  Verdict act(unsigned cpu, const op::AllocPages& o, Outcome way);
+  Verdict act(unsigned cpu, const op::ClearPage& o, Outcome way);
+  Verdict act(unsigned cpu, const op::FreePages& o, Outcome way);
+  Verdict act(unsigned cpu, const op::DeferFree& o, Outcome way);
+  Verdict act(unsigned cpu, const op::TakeDeferred& o, Outcome way);
+  Verdict act(unsigned cpu, const op::ReleaseRange& o, Outcome way);
+  Verdict act(unsigned cpu, const op::TakeReleased& o, Outcome way);
+  Verdict act(unsigned cpu, const op::DataStore& o, Outcome way);
+  Verdict act(unsigned cpu, const op::MemblockAdd& o, Outcome way);
+  Verdict act(unsigned cpu, const op::MemblockRemove& o, Outcome way);
+  Verdict act(unsigned cpu, const op::PfnValid& o, Outcome way);
+  Verdict act(unsigned cpu, const op::TakeLock& o, Outcome way);
+  Verdict act(unsigned cpu, const op::DropLock& o, Outcome way);
+  Verdict act(unsigned cpu, const op::TakeLockShared& o, Outcome way);
+  Verdict act(unsigned cpu, const op::DropLockShared& o, Outcome way);
+  Verdict act(unsigned cpu, const op::SetMask& o, Outcome way);
+  Verdict act(unsigned cpu, const op::SendSgi& o, Outcome way);
+  Verdict act(unsigned cpu, const op::BeginSection& o, Outcome way);
+  Verdict act(unsigned cpu, const op::EndSection& o, Outcome way);
+  Verdict act(unsigned cpu, const op::BeginGrace& o, Outcome way);
+  Verdict act(unsigned cpu, const op::AwaitGrace& o, Outcome way);
+  Verdict act(unsigned cpu, const op::FreeAfterGrace& o, Outcome way);
+  Verdict act(unsigned cpu, const op::CondResched& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Warn& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Choose& o, Outcome way);
+  Verdict act(unsigned cpu, const op::UnexpectedFault& o, Outcome way);
+  Verdict act(unsigned cpu, const op::Done& o, Outcome way);
 
-  Answers translated(unsigned cpu, VirtAddr va) const;
-  LockState& lock(machine::Lock l) { return w_.locks[static_cast<std::size_t>(l)]; }
-  const LockState& lock(machine::Lock l) const { return w_.locks[static_cast<std::size_t>(l)]; }
-  std::optional<Violation> drain_all(unsigned cpu);
-  std::optional<Violation> store_visible(unsigned cpu, PhysAddr slot, Descriptor now);
-  void note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now);
+  // memory_steps.cpp
+  struct Readable {
+    std::uint64_t value;
+    int early;  ///< position in Cpu::early, or one of the two below
+    static constexpr int memory = -1, own_store = -2;
+  };
+  std::vector<Readable> readable(unsigned cpu, PhysAddr pa) const;
+  void has_read(unsigned cpu, PhysAddr pa, const Readable& what, machine::Order order);
+  void order_reads(unsigned cpu) { cpu_at(cpu).early.clear(); }
+  void buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases);
+  void buffer(unsigned cpu, Buffered b) { cpu_at(cpu).buffer.push_back(b); }
+  bool all_visible(unsigned cpu) const { return w_.cpus[cpu].buffer.empty(); }
+  Verdict access_word(unsigned cpu, PhysAddr slot, machine::Word word);
+  Verdict store_visible(unsigned cpu, PhysAddr slot, Descriptor now, const Buffered* by);
+  Verdict atomic_store(unsigned cpu, PhysAddr slot, Descriptor now);
+  Verdict lost_flags(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, bool saw);
+  void remember_early(unsigned writer, PhysAddr slot, std::uint64_t before, Descriptor now);
+  void note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, const Buffered* by);
+  void note_walkers(PhysAddr slot, Descriptor before);
   std::optional<shadow::Finding> exposed_garbage(const shadow::Place& place, PhysAddr slot,
                                                  Descriptor now) const;
-  std::optional<Violation> walker_access(unsigned cpu, PhysAddr slot, bool writes) const;
-  std::optional<Violation> release(unsigned cpu, PhysRange range, PageState to);
-  std::optional<Violation> still_linked(unsigned cpu, PhysAddr page) const;
-  /// Tells the event which entries an operation took from somebody.
+
+  // translation_steps.cpp
+  struct Way {
+    Outcome outcome;
+    shadow::Reach reach;
+    Readable value{};
+  };
+  std::vector<Way> translations(unsigned cpu, VirtAddr va, vmsa::AccessKind kind) const;
+  Outcomes access_ways(unsigned cpu, VirtAddr va, vmsa::AccessKind kind) const;
+  Verdict access(unsigned cpu, VirtAddr va, vmsa::AccessKind kind, Outcome way, std::uint64_t value);
+  std::uint8_t space_of(PhysAddr root, std::uint16_t asid) {
+    return root == PhysAddr{} ? 0 : w_.shadow.space_of(root, asid);
+  }
+  Verdict context_synchronisation(unsigned cpu);
   template <typename Act>
   void recording_drops(Act&& act);
-  const Page* free_page(unsigned order) const;
-  unsigned page_shift() const { return w_.shadow.regime().page_shift; }
+  Verdict set_flag(const FlagUpdate& update, std::uint64_t set, std::uint64_t clear);
+
+  // page_steps.cpp
+  Verdict release(unsigned cpu, PhysRange range, PageState to);
+  Verdict still_linked(unsigned cpu, PhysAddr page) const;
+  bool in_section(unsigned cpu) const;
+  void left_section(unsigned cpu);
+  shadow::CpuSet others_in_sections() const;
+
+  /// Every place at which a page is linked as a table, in any address space.
+  struct Link {
+    shadow::TableAt table;
+    shadow::Context context;
+  };
+  std::vector<Link> links_of(PhysAddr page) const;
+
+  Cpu& cpu_at(unsigned cpu) { return w_.cpus[cpu]; }
+  LockState& lock(machine::Lock l) { return w_.locks[static_cast<std::size_t>(l)]; }
+  const LockState& lock(machine::Lock l) const { return w_.locks[static_cast<std::size_t>(l)]; }
+  const vmsa::Regime& regime() const { return w_.shadow.regime(); }
+  unsigned page_shift() const { return regime().page_shift; }
+  PhysAddr page_of(PhysAddr slot) const { return slot.align_down(regime().page_size()); }
 
   const Setup& setup_;
   World& w_;
   Event* event_;
 };
+
+/// A harm that no stale entry has to do with.
+Violation plain(shadow::Harm harm, unsigned cpu, PhysAddr page = {}, const char* text = nullptr);
 
 }  // namespace shootdown::model

@@ -2,6 +2,7 @@
 #include "machine/model/system.hpp"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "machine/model/stepper.hpp"
 
@@ -15,7 +16,7 @@ std::optional<Violation> judged(std::optional<Violation>&& v, Judge judge, const
   return counts ? std::move(v) : std::nullopt;
 }
 
-/// Performs one operation after another. Events are kept only when somebody wants an explanation.
+/// Does one thing to the world. An event is kept only when somebody wants an explanation.
 class Actor {
  public:
   Actor(const Setup& setup, World& world, Judge judge, bool explain)
@@ -25,13 +26,13 @@ class Actor {
   void act(const Operation& op, Describe&& describe, Act&& perform) {
     if (!explain_) {
       Stepper stepper(setup_, world_);
-      violates |= judged(perform(stepper), judge_, op).has_value();
+      violates = judged(perform(stepper), judge_, op).has_value();
       return;
     }
     Event event = describe();
     Stepper stepper(setup_, world_, &event);
     event.violation = judged(perform(stepper), judge_, op);
-    violates |= event.violation.has_value();
+    violates = event.violation.has_value();
     events.push_back(std::move(event));
   }
 
@@ -45,33 +46,53 @@ class Actor {
   bool explain_;
 };
 
+bool reads(const Operation& o) {
+  return is<op::ReadOnce>(o) || is<op::Cmpxchg>(o) || is<op::FetchUpdate>(o) || is<op::AwaitWord>(o) ||
+         is<op::Load>(o);
+}
+
 }  // namespace
 
 System::System(Setup setup) : setup_(std::move(setup)) {
-  const auto count = static_cast<unsigned>(setup_.tasks.size());
-  procedures_.reserve(count);
-  for (unsigned cpu = 0; cpu < count; ++cpu)
-    procedures_.emplace_back(setup_.tasks[cpu],
-                             Procedure::Setting{cpu, count, setup_.features, setup_.root,
-                                                cpu == 0 && setup_.mutation ? &*setup_.mutation : nullptr});
+  const auto cpus = static_cast<unsigned>(setup_.tasks.size());
+  if (cpus + setup_.handlers.size() > max_agents) throw std::length_error("too many agents");
+  agents_.reserve(max_agents);
+  auto add = [&](unsigned cpu, Level level, const Task& task) {
+    const bool mutated = cpu == 0 && level == Level::task && setup_.mutation;
+    agents_.push_back({cpu, level,
+                       Procedure(task, {cpu, cpus, setup_.features, setup_.root,
+                                        mutated ? &*setup_.mutation : nullptr})});
+  };
+  for (unsigned cpu = 0; cpu < cpus; ++cpu) add(cpu, Level::task, setup_.tasks[cpu]);
+  for (const Handler& h : setup_.handlers) add(h.cpu, h.level, h.task);
+  begin_again();
+}
+
+void System::begin_again() {
+  outdated_ = false;
+  interners_ = {};
+  envs_ = {};
   world_ = setup_.world;
+  Stepper(setup_, world_);  // tells the shadow what it has to know
   for (const Part part : parts) {
     encode(part, world_, scratch_);
     at_[static_cast<std::size_t>(part)] = interners_[static_cast<std::size_t>(part)].intern(scratch_);
   }
   at_env_ = start_ = intern_env();
+  world_.memory.mark_unchanged();
+  world_.shadow.mark_unchanged();
 }
 
-std::array<std::uint32_t, parts.size()> System::parts_of(Env env) const {
+System::PartIds System::parts_of(Env env) const {
   const auto words = envs_[env];
-  auto low = [](std::uint64_t w) { return static_cast<std::uint32_t>(w); };
-  auto high = [](std::uint64_t w) { return static_cast<std::uint32_t>(w >> 32); };
-  return {low(words[0]), high(words[0]), low(words[1]), high(words[1])};
+  PartIds ids;
+  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(words[i / 2] >> i % 2 * 32);
+  return ids;
 }
 
 Env System::intern_env() {
-  const std::array<std::uint64_t, 2> words{at_[0] | std::uint64_t{at_[1]} << 32,
-                                           at_[2] | std::uint64_t{at_[3]} << 32};
+  std::array<std::uint64_t, (parts.size() + 1) / 2> words{};
+  for (std::size_t i = 0; i < at_.size(); ++i) words[i / 2] |= std::uint64_t{at_[i]} << i % 2 * 32;
   return envs_.intern(words);
 }
 
@@ -109,8 +130,22 @@ const World& System::world(Env env) {
 
 System::State System::initial() {
   State s{start_, {}};
-  for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) s.locals[cpu] = procedures_[cpu].start();
+  for (unsigned a = 0; a < agent_count(); ++a) s.locals[a] = agents_[a].procedure.start();
   return s;
+}
+
+void System::learn(unsigned cpu, const Operation& op) {
+  const auto self = shadow::CpuSet::one(cpu);
+  auto meet = [&](shadow::CpuSet& known) {
+    outdated_ |= !known.contains(cpu);
+    known = known | self;
+  };
+  if (is<op::Tlbi>(op)) meet(setup_.issuers);
+  if (reads(op)) meet(setup_.readers);
+}
+
+bool System::has_handlers(unsigned cpu) const {
+  return std::ranges::any_of(setup_.handlers, [&](const Handler& h) { return h.cpu == cpu; });
 }
 
 template <typename Sink>
@@ -129,36 +164,58 @@ void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
   }
   world(env);
   for (const Stepper::FlagUpdate& u : Stepper(setup_, world_).flag_updates())
-    step([&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.holders.lowest()}; },
+    step([&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.walkers.lowest()}; },
          [&](Stepper& s) { return s.update_flag(u); });
+  world(env);
+  for (unsigned index : Stepper(setup_, world_).ended_graces())
+    step([&] { return Event{.kind = Event::Kind::callback, .cpu = world_.callbacks[index].cpu}; },
+         [&](Stepper& s) { return s.run_callback(index); });
 }
 
 template <typename Sink>
-void System::each_cpu_step(Env env, unsigned cpu, Local local, Judge judge, bool explain, Sink&& sink) {
-  Procedure& procedure = procedures_[cpu];
-  if (is_done(cpu, local)) return;
+void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, bool explain, Sink&& sink) {
+  auto& [cpu, level, procedure] = agents_[agent];
   world(env);
-  const Operation first = procedure.pending(local);
-  for (std::uint64_t answer : Stepper(setup_, world_).answers(cpu, first)) {
+  const std::uint8_t active = world_.cpus[cpu].active;
+  const auto own = static_cast<std::uint8_t>(1u << static_cast<unsigned>(level));
+  if (active >= 2 * own) return;  // something of a higher level runs on this CPU
+  auto interrupt = [&](Event::Kind kind, auto&& act, Local to) {
+    Actor actor(setup_, world_, judge, explain);
+    actor.act(
+        Operation{}, [&, c = cpu, l = level] { return Event{.kind = kind, .cpu = c, .level = l}; },
+        [&](Stepper& s) { return act(s), std::nullopt; });
+    sink(Step{keep(), to, false}, std::move(actor.events));
+  };
+  if (level != Level::task && (active & own) == 0) {
+    if (Stepper(setup_, world_).may_interrupt(cpu, level))
+      interrupt(
+          Event::Kind::interrupt, [&, c = cpu, l = level](Stepper& s) { s.enter_interrupt(c, l); }, local);
+    return;
+  }
+  if (is_done(agent, local)) {
+    if (level != Level::task)
+      interrupt(
+          Event::Kind::interrupt_return, [&, c = cpu, l = level](Stepper& s) { s.leave_interrupt(c, l); },
+          procedure.start());
+    return;
+  }
+  const Operation op = procedure.pending(local);
+  learn(cpu, op);
+  for (const Outcome way : Stepper(setup_, world_).outcomes(cpu, op)) {
     world(env);
     Actor actor(setup_, world_, judge, explain);
-    Local to = local;
-    bool asks = true;
-    auto perform = [&](const Operation& op, std::uint64_t a) {
-      actor.act(
-          op, [&] { return Event{.cpu = cpu, .op = op, .site = procedure.site(to), .answer = a}; },
-          [&](Stepper& s) { return s.perform(cpu, op, a); });
-      to = procedure.step(to, a);
-      asks &= only_asks(op);
-    };
-    perform(first, answer);
-    while (setup_.join_private_steps && !actor.violates) {
-      const Operation op = procedure.pending(to);
-      const Stepper stepper(setup_, world_);
-      if (!stepper.is_private(cpu, op)) break;
-      perform(op, stepper.answers(cpu, op).front());
+    actor.act(
+        op,
+        [&, c = cpu, l = level] {
+          return Event{.cpu = c, .level = l, .op = op, .site = agents_[agent].procedure.site(local), .answer = way.answer};
+        },
+        [&, c = cpu](Stepper& s) { return s.perform(c, op, way); });
+    const Local to = procedure.step(local, way.answer);
+    if (level == Level::task && is_done(agent, to) && !has_handlers(cpu)) {
+      world_.cpus[cpu].over = true;
+      world_.cpus[cpu].early.clear();
     }
-    sink(Step{asks ? env : keep(), to, actor.violates}, std::move(actor.events));
+    sink(Step{keep(), to, actor.violates}, std::move(actor.events));
   }
 }
 
@@ -166,8 +223,8 @@ void System::env_steps(Env env, Judge judge, Steps& out) {
   each_env_step(env, judge, false, [&](Step s, Events&&) { out.push_back(s); });
 }
 
-void System::cpu_steps(Env env, unsigned cpu, Local local, Judge judge, Steps& out) {
-  each_cpu_step(env, cpu, local, judge, false, [&](Step s, Events&&) { out.push_back(s); });
+void System::agent_steps(Env env, unsigned agent, Local local, Judge judge, Steps& out) {
+  each_agent_step(env, agent, local, judge, false, [&](Step s, Events&&) { out.push_back(s); });
 }
 
 Events System::explain_env_step(Env env, Judge judge, std::size_t choice) {
@@ -178,34 +235,37 @@ Events System::explain_env_step(Env env, Judge judge, std::size_t choice) {
   return chosen;
 }
 
-Events System::explain_cpu_step(Env env, unsigned cpu, Local local, Judge judge, std::size_t choice) {
+Events System::explain_agent_step(Env env, unsigned agent, Local local, Judge judge, std::size_t choice) {
   Events chosen;
-  each_cpu_step(env, cpu, local, judge, true, [&, i = std::size_t{0}](Step, Events&& e) mutable {
+  each_agent_step(env, agent, local, judge, true, [&, i = std::size_t{0}](Step, Events&& e) mutable {
     if (i++ == choice) chosen = std::move(e);
   });
   return chosen;
 }
 
 std::optional<Violation> System::judge_end(const State& state) {
-  for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
-    if (is_done(cpu, state.locals[cpu])) continue;
-    const Operation& op = procedures_[cpu].pending(state.locals[cpu]);
+  for (unsigned agent = 0; agent < agent_count(); ++agent) {
+    const auto& [cpu, level, procedure] = agents_[agent];
+    if (level != Level::task || is_done(agent, state.locals[agent])) continue;
+    const Operation& op = procedure.pending(state.locals[agent]);
     if (is<op::TakeReleased>(op)) continue;  // nothing was released: there is nothing to reuse
-    Violation v;
-    v.finding.harm = shadow::Harm::deadlock;
-    v.finding.holders = shadow::CpuSet::one(cpu);
-    v.cpu = cpu;
-    return v;
+    return plain(shadow::Harm::deadlock, cpu);
+  }
+  const World& w = world(state.env);
+  for (const LockState& l : w.locks) {
+    if (l.exclusive == 0 && l.shared == 0) continue;
+    const unsigned holder = l.exclusive != 0 ? l.exclusive - 1u : shadow::CpuSet{l.shared}.lowest();
+    return plain(shadow::Harm::warning, holder, {}, "ends with a lock held");
   }
   if (!setup_.final_check) return std::nullopt;
-  const auto finding = setup_.final_check(world(state.env));
+  const auto finding = setup_.final_check(w);
   return finding ? std::optional(Violation{*finding, 0}) : std::nullopt;
 }
 
 std::size_t System::bytes() const {
   std::size_t n = envs_.bytes();
   for (const Interner& part : interners_) n += part.bytes();
-  for (const Procedure& p : procedures_) n += p.bytes();
+  for (const Agent& a : agents_) n += a.procedure.bytes();
   return n;
 }
 

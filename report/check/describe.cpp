@@ -77,6 +77,8 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
     case Outcome::scope:
       return fmt::format("local to CPU {}: {} keeps {}", cpu, describe(e.holders - shadow::CpuSet::one(cpu)),
                          entry);
+    case Outcome::early:
+      return fmt::format("no DSB of CPU {} has ordered the change before it: hardware may bring back {}", cpu, entry);
     case Outcome::address: return fmt::format("other addresses: leaves {}", entry);
     case Outcome::last_level: return fmt::format("leaf-only: leaves the walk-cache entry {}", entry);
     case Outcome::asid: return fmt::format("another ASID: leaves {}", entry);

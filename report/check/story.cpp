@@ -20,16 +20,20 @@ using shadow::TableAt;
 /// Which table each page is, or was when it was last linked.
 class Tables {
  public:
-  Tables(const vmsa::Regime& r, PhysAddr root) : r_(r), root_(root) {}
+  Tables(const shadow::Shadow& shadow) : shadow_(shadow), r_(shadow.regime()) {}
 
   /// Learns the tables that are linked in this memory, which is the present one or one of the future; what is known
   /// gives way to the present.
   void learn(const model::Memory& memory, bool future) {
-    const TableAt top{root_, r_.root_level(), r_.base()};
-    add(top, future);
-    shadow::for_each_below(r_, memory, top, 0, [&](const shadow::Place& p, PhysAddr, Descriptor d) {
-      if (d.is_table(p.level)) add(shadow::table_of(r_, p, d), future);
-    });
+    for (std::uint8_t space = 0; space < shadow_.spaces().size(); ++space) {
+      const TableAt top = shadow_.top(space);
+      if (top.page == PhysAddr{}) continue;
+      add(top, future);
+      shadow::for_each_below(r_, memory, top, shadow_.context(space),
+                             [&](const shadow::Place& p, PhysAddr, Descriptor d) {
+                               if (d.is_table(p.level)) add(shadow::table_of(r_, p, d), future);
+                             });
+    }
   }
   std::optional<shadow::Place> place(PhysAddr slot) const {
     const PhysAddr page = slot.align_down(r_.page_size());
@@ -56,8 +60,8 @@ class Tables {
       known_[t.page.value] = {t, true};
   }
 
+  const shadow::Shadow& shadow_;
   const vmsa::Regime& r_;
-  PhysAddr root_;
   std::map<std::uint64_t, Known> known_;
 };
 
@@ -78,7 +82,7 @@ std::string use_name(machine::PageUse use) {
 class Teller {
  public:
   Teller(const model::Setup& setup, const vmsa::Regime& r, const shadow::Finding& finding)
-      : r_(r), finding_(finding), memory_(setup.world.memory), tables_(r, setup.root) {
+      : r_(r), finding_(finding), memory_(setup.world.memory), tables_(setup.world.shadow) {
     tables_.learn(memory_, false);
   }
 
@@ -118,9 +122,21 @@ class Teller {
         line.text = operation(e, line);
         break;
       case Event::Kind::drain:
-        last_site = e.stores.empty() ? model::Site{} : origin_[{e.cpu, e.stores.front().slot.value}];
+        last_site = origin_[{e.cpu, e.drained.slot.value}];
         line.function = "(store buffer)";
-        line.text = "its store becomes visible to every walker";
+        line.text = becomes_visible(e);
+        break;
+      case Event::Kind::interrupt:
+        line.function = "(exception entry)";
+        line.text = e.level == model::Level::nmi ? "takes a pseudo-NMI" : "takes an interrupt";
+        break;
+      case Event::Kind::interrupt_return:
+        line.function = "(exception return)";
+        line.text = "returns";
+        break;
+      case Event::Kind::callback:
+        line.function = "(RCU callback)";
+        line.text = "a grace period has ended: its pages are freed";
         break;
       case Event::Kind::hardware_access_flag:
         last_site = {};
@@ -143,6 +159,20 @@ class Teller {
     return line;
   }
 
+  std::string becomes_visible(const Event& e) {
+    switch (e.drained.kind) {
+      case model::Buffered::Kind::drop_lock:
+      case model::Buffered::Kind::drop_lock_shared: return "its unlock becomes visible: others may take the lock";
+      case model::Buffered::Kind::end_section: return "its read section has ended";
+      case model::Buffered::Kind::free: {
+        const vmsa::PhysRange given{e.drained.slot, PhysAddr(e.drained.value)};
+        gives_away(e, given);
+        return fmt::format("memory {} is there for others to take", memory(given));
+      }
+      default: return "its store becomes visible to every walker";
+    }
+  }
+
   bool is_relevant(const Event& e) const {
     const auto same_slot = [&](PhysAddr slot) { return slot == finding_.entry.slot; };
     for (const Event::Visible& s : e.stores)
@@ -162,7 +192,7 @@ class Teller {
         e.op);
   }
   void gives_away(const Event& e, vmsa::PhysRange range) {
-    if (range.contains(finding_.page)) released = {step_, e.cpu, e.site.function()};
+    if (range.contains(finding_.page)) released = {step_, e.cpu, last_site.function()};
   }
 
   /// A DSB takes an entry from all but its issuer, whose own pipeline an ISB has to synchronise.
@@ -222,12 +252,15 @@ class Teller {
 
   /// Lines that only look: a reader may skip them.
   static bool is_reading(const model::Operation& o) {
-    return model::only_asks(o) || model::is<op::TakeDeferred>(o);
+    return model::is<op::ReadOnce>(o) || model::is<op::Load>(o) || model::is<op::Store>(o) ||
+           model::is<op::PfnValid>(o) || model::is<op::Choose>(o) || model::is<op::Done>(o) ||
+           model::is<op::TakeDeferred>(o);
   }
 
   // What each operation is called, and what it did.
   std::string words(const Event& e, const op::ReadOnce& o) {
-    return fmt::format("reads {}: {}", slot_name(o.slot), value(o.slot, Descriptor{e.answer}));
+    return fmt::format("{} {}: {}", e.read_early ? "reads, early," : "reads", slot_name(o.slot),
+                       value(o.slot, Descriptor{e.answer}));
   }
   std::string words(const Event& e, const op::WriteOnce& o) {
     std::string text = change(o.slot, seen(e.cpu, o.slot), o.value) + ", in its store buffer";
@@ -245,7 +278,14 @@ class Teller {
   std::string words(const Event&, const op::Tlbi& o) { return describe(r_, o.tlbi); }
   std::string access(const Event& e, const char* what, vmsa::VirtAddr va) {
     return fmt::format("{} {:#x}: {}", what, va.value,
-                       e.answer == model::response_fault ? "translation fault" : "translated");
+                       model::is_fault(e.answer) ? fault_name(e.answer) : "translated");
+  }
+  static const char* fault_name(std::uint64_t answer) {
+    switch (model::from_word<machine::Access>(answer).fault) {
+      case vmsa::Fault::access_flag: return "access flag fault";
+      case vmsa::Fault::permission: return "permission fault";
+      default: return "translation fault";
+    }
   }
   std::string words(const Event& e, const op::Load& o) { return access(e, "loads from", o.va); }
   std::string words(const Event& e, const op::Store& o) { return access(e, "stores to", o.va); }
@@ -257,7 +297,7 @@ class Teller {
     return fmt::format("zeroes page {:#x}", o.page.value);
   }
   std::string words(const Event& e, const op::FreePages& o) {
-    gives_away(e, {o.page, o.page + (r_.page_size() << o.order)});
+    origin_[{e.cpu, o.page.value}] = e.site;
     return fmt::format("frees {} {:#x}", use_name(o.use), o.page.value) +
            (o.order > 0 ? fmt::format(" of order {}", o.order) : "");
   }
@@ -270,7 +310,7 @@ class Teller {
                        model::from_word<machine::Deferred>(e.answer).page.value);
   }
   std::string words(const Event& e, const op::ReleaseRange& o) {
-    gives_away(e, o.range);
+    origin_[{e.cpu, o.range.start.value}] = e.site;
     return fmt::format("hands memory {} back to its provider", memory(o.range));
   }
   static std::string memory(vmsa::PhysRange r) {
@@ -304,6 +344,38 @@ class Teller {
     return fmt::format("writes data {:#x} to {:#x}, in its store buffer", o.value, o.pa.value);
   }
   std::string words(const Event&, const op::Done&) { return "returns"; }
+  std::string words(const Event& e, const op::FetchUpdate& o) {
+    return "atomically " + change(o.slot, Descriptor{e.answer}, op::updated(o.update, Descriptor{e.answer}, o.operand));
+  }
+  std::string words(const Event&, const op::Dmb& o) {
+    return o.kind == machine::Dmb::ish ? "DMB ISH" : o.kind == machine::Dmb::ishst ? "DMB ISHST" : "DMB ISHLD";
+  }
+  std::string words(const Event& e, const op::AwaitWord& o) {
+    return fmt::format("has waited until {} is {:#x}", slot_name(o.pa), e.answer);
+  }
+  std::string words(const Event& e, const op::Fetch& o) { return access(e, "fetches from", o.va); }
+  std::string words(const Event&, const op::WriteTtbr0& o) {
+    return fmt::format("TTBR0 <- table {:#x}, ASID {}", o.root.value, o.asid);
+  }
+  std::string words(const Event&, const op::RetireAsid& o) { return fmt::format("gives up ASID {}", o.asid); }
+  std::string words(const Event&, const op::SetMask& o) {
+    return o.mask == model::Mask::none         ? "takes interrupts"
+           : o.mask == model::Mask::interrupts ? "takes no interrupts but pseudo-NMIs"
+                                               : "takes no interrupts at all";
+  }
+  std::string words(const Event&, const op::SendSgi& o) {
+    return fmt::format("sends {} to {}", o.level == model::Level::nmi ? "a pseudo-NMI" : "an SGI", describe(o.to));
+  }
+  std::string words(const Event&, const op::BeginSection&) { return "enters a read section"; }
+  std::string words(const Event&, const op::EndSection&) { return "leaves its read section"; }
+  std::string words(const Event&, const op::BeginGrace&) { return "waits for all read sections of now"; }
+  std::string words(const Event&, const op::AwaitGrace&) { return "its grace period has ended"; }
+  std::string words(const Event&, const op::FreeAfterGrace& o) {
+    return fmt::format("frees {} {:#x} after a grace period", use_name(o.use), o.page.value);
+  }
+  std::string words(const Event&, const op::Rely& o) {
+    return fmt::format("relies on {:#x}-{:#x} being restricted", o.range.start.value, (o.range.end - 1).value);
+  }
 
   const vmsa::Regime& r_;
   const shadow::Finding& finding_;

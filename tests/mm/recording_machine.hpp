@@ -79,6 +79,12 @@ class RecordingMachine : public machine::Calls<RecordingMachine> {
     if (old == o.expected) write_once(o.slot, o.desired);
     return old;
   }
+  Descriptor perform(const op::FetchUpdate& o, Anywhere) {
+    const Descriptor old = read_once(o.slot);
+    write_once(o.slot, op::updated(o.update, old, o.operand));
+    return old;
+  }
+  void perform(const op::Dmb&, Anywhere) { log += 'm'; }
   void perform(const op::Dsb& o, Anywhere) { log += "nNsD"[static_cast<unsigned>(o.kind)]; }
   void perform(const op::Isb&, Anywhere) { log += 'I'; }
   /// l, r: leaves of a page, of a range; t, T: tables too; A: all.

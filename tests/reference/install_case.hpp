@@ -51,32 +51,30 @@ inline void use(ModelMachine& m, VirtAddr va, PhysAddr page) {
 inline model::Setup set_up(const InstallSetup& s) {
   using namespace install;
   model::Setup setup{
-      .world = {model::Memory(tall.page_shift), shadow::Shadow(tall, s.cpus), {}, {}, {}, {}, {}},
+      .world = {.memory = model::Memory(tall.page_shift), .shadow = shadow::Shadow(tall, s.cpus)},
       .root = PhysAddr(root_page)};
   model::World& w = setup.world;
-  auto add = [&](std::uint64_t pa, model::PageState state, bool shared, bool allocatable) {
+  auto add = [&](std::uint64_t pa, model::PageState state, bool allocatable) {
     model::Page p;
     p.start = PhysAddr(pa);
-    p.state = state;
-    p.shared = shared;
+    p.usage.state = state;
     p.allocatable = allocatable;
     w.pages.push_back(p);
   };
-  add(root_page, model::PageState::table, true, false);
-  add(middle_page, model::PageState::table, true, false);
+  add(root_page, model::PageState::table, false);
+  add(middle_page, model::PageState::table, false);
   w.memory.write(setup.root, vmsa::make_table(tall, PhysAddr(middle_page)));
   for (unsigned i = 0; i <= s.cpus; ++i) {
-    add(pool + i * tall.page_size(), model::PageState::free, false, true);
+    add(pool + i * tall.page_size(), model::PageState::free, true);
     w.memory.write(PhysAddr(pool + i * tall.page_size()), vmsa::Descriptor{left_behind});
   }
-  add(data, model::PageState::used, false, false);
+  add(data, model::PageState::used, false);
   const unsigned slots = tall.entries_per_table();
   for (unsigned cpu = 0; cpu < s.cpus; ++cpu)
     setup.tasks.emplace_back([=, shared = s.shared_first](ModelMachine& m) {
       if (shared) populate(m, behind(slots - 1));
       use(m, behind(cpu), PhysAddr(data));
     });
-  setup.join_private_steps = false;
   return setup;
 }
 

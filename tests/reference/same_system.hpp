@@ -18,7 +18,6 @@ inline explore::SearchResult explore_all(model::System& system) {
 
 /// Prints both and their ratio, the factor by which the model splits states too finely.
 inline void expect_same_system(const Counts& reference, model::Setup setup) {
-  setup.join_private_steps = false;
   model::System system(std::move(setup));
   const explore::SearchResult r = explore_all(system);
   ASSERT_EQ(r.ending, explore::Ending::exhausted);

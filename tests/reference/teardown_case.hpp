@@ -66,12 +66,10 @@ inline void tear_down(ModelMachine& m, const TeardownSetup& t) {
   if (t.free_tables) mm::free_empty_tables<small>(m, range, {{}, t.tables});
 }
 
-inline void add_page(model::World& w, std::uint64_t pa, model::PageState state, bool shared,
-                     bool allocatable) {
+inline void add_page(model::World& w, std::uint64_t pa, model::PageState state, bool allocatable) {
   model::Page p;
   p.start = PhysAddr(pa);
-  p.state = state;
-  p.shared = shared;
+  p.usage.state = state;
   p.allocatable = allocatable;
   w.pages.push_back(p);
 }
@@ -82,18 +80,18 @@ inline model::Setup set_up(const TeardownSetup& t) {
   using namespace detail;
   const unsigned cpus = 1 + t.loaders + t.reusers;
   model::Setup setup{
-      .world = {model::Memory(small.page_shift), shadow::Shadow(small, cpus), {}, {}, {}, {}, {}},
+      .world = {.memory = model::Memory(small.page_shift), .shadow = shadow::Shadow(small, cpus)},
       .root = PhysAddr(root_page)};
   model::World& w = setup.world;
-  add_page(w, root_page, model::PageState::table, true, false);
+  add_page(w, root_page, model::PageState::table, false);
   for (unsigned i = 0; i < t.table_count; ++i) {
     const PhysAddr table(table_pages + i * small.page_size());
-    add_page(w, table.value, model::PageState::table, false, false);
+    add_page(w, table.value, model::PageState::table, false);
     w.memory.write(setup.root + i * sizeof(vmsa::Descriptor), vmsa::make_table(small, table));
   }
   for (unsigned i = 0; i < 2 * t.table_count; ++i) {
     const PhysAddr page(data_pages + i * small.page_size());
-    add_page(w, page.value, model::PageState::used, false, false);
+    add_page(w, page.value, model::PageState::used, false);
     const VirtAddr va = page_va(first_leaf + i);
     const PhysAddr table(table_pages + (first_leaf + i) / 8 * small.page_size());
     w.memory.write(vmsa::slot_address(small, table, vmsa::page_level, va),
@@ -103,7 +101,6 @@ inline model::Setup set_up(const TeardownSetup& t) {
   for (unsigned i = 0; i < t.loaders; ++i) setup.tasks.emplace_back([t](ModelMachine& m) { load_all(m, t); });
   for (unsigned i = 0; i < t.reusers; ++i)
     setup.tasks.emplace_back([count = t.words](ModelMachine& m) { reuse(m, count); });
-  setup.join_private_steps = false;
   return setup;
 }
 

@@ -38,6 +38,12 @@ class CountingMachine : public machine::Calls<CountingMachine> {
     if (old == o.expected) write_once(o.slot, o.desired);
     return old;
   }
+  vmsa::Descriptor perform(const op::FetchUpdate& o, Anywhere) {
+    const vmsa::Descriptor old = read_once(o.slot);
+    write_once(o.slot, op::updated(o.update, old, o.operand));
+    return old;
+  }
+  void perform(const op::Dmb&, Anywhere) {}
   void perform(const op::Dsb& o, Anywhere) { ++counts.dsb[static_cast<unsigned>(o.kind)]; }
   void perform(const op::Isb&, Anywhere) { ++counts.isb; }
   void perform(const op::Tlbi& o, Anywhere) { ++counts.tlbi[vmsa::tlbi_index(o.tlbi.op)]; }

@@ -51,6 +51,9 @@ inline void dsb_nshst() { asm volatile("dsb nshst" : : : "memory"); }
 inline void dsb_nsh() { asm volatile("dsb nsh" : : : "memory"); }
 inline void dsb_ishst() { asm volatile("dsb ishst" : : : "memory"); }
 inline void dsb_ish() { asm volatile("dsb ish" : : : "memory"); }
+inline void dmb_ish() { asm volatile("dmb ish" : : : "memory"); }
+inline void dmb_ishst() { asm volatile("dmb ishst" : : : "memory"); }
+inline void dmb_ishld() { asm volatile("dmb ishld" : : : "memory"); }
 inline void dsb_sy() { asm volatile("dsb sy" : : : "memory"); }
 inline void isb() { asm volatile("isb" : : : "memory"); }
 

@@ -86,17 +86,41 @@ class MetalMachine : public machine::Calls<MetalMachine> {
   const Features& features() const { return shared_.features; }
   PhysAddr kernel_root() const { return shared_.kernel_root; }
 
-  Descriptor perform(const op::ReadOnce& o, Anywhere) { return read_descriptor(o.slot); }
+  Descriptor perform(const op::ReadOnce& o, Anywhere) {
+    return acquires(o.order) ? Descriptor{__atomic_load_n(slot(o.slot), __ATOMIC_ACQUIRE)} : read_descriptor(o.slot);
+  }
   void perform(const op::WriteOnce& o, Anywhere) {
-    ++work_.counts.descriptor_stores;
-    __atomic_store_n(slot(o.slot), o.value.bits, __ATOMIC_RELAXED);
+    count_store(o.word);
+    if (releases(o.order))
+      __atomic_store_n(slot(o.slot), o.value.bits, __ATOMIC_RELEASE);
+    else
+      __atomic_store_n(slot(o.slot), o.value.bits, __ATOMIC_RELAXED);
   }
   Descriptor perform(const op::Cmpxchg& o, Anywhere) {
     std::uint64_t found = o.expected.bits;
-    if (__atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
-                                    __ATOMIC_ACQUIRE))
-      ++work_.counts.descriptor_stores;
+    const bool swapped =
+        o.order == machine::Order::relaxed
+            ? __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED)
+            : __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE);
+    if (swapped) count_store(o.word);
     return Descriptor{found};
+  }
+  Descriptor perform(const op::FetchUpdate& o, Anywhere at) {
+    for (Descriptor old = read_descriptor(o.slot);;) {
+      const Descriptor found =
+          perform(op::Cmpxchg{o.slot, old, op::updated(o.update, old, o.operand), o.order, o.word}, at);
+      if (found == old) return old;
+      old = found;
+    }
+  }
+  void perform(const op::Dmb& o, Anywhere) {
+    switch (o.kind) {
+      case machine::Dmb::ish: return dmb_ish();
+      case machine::Dmb::ishst: return dmb_ishst();
+      case machine::Dmb::ishld: return dmb_ishld();
+    }
   }
 
   void perform(const op::Dsb& o, Anywhere) {
@@ -203,6 +227,9 @@ class MetalMachine : public machine::Calls<MetalMachine> {
   static constexpr std::uint64_t poison = 0x00005aa50badf003;
 
  private:
+  void count_store(machine::Word word) {
+    if (word == machine::Word::descriptor) ++work_.counts.descriptor_stores;
+  }
   // SAFETY: descriptors and pages live in boot memory, which the identity map covers one to one.
   static std::uint64_t* slot(PhysAddr pa) { return reinterpret_cast<std::uint64_t*>(pa.value); }
   void fill(PhysAddr page, unsigned order, std::uint64_t word) {
