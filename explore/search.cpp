@@ -149,7 +149,8 @@ SearchResult search(System& system, const System::State& from, const SearchOptio
   const bool from_start = from == system.initial();
   for (;;) {
     SearchResult result = Search(system, from_start ? system.initial() : from, options).run(at_end);
-    if (!from_start || !system.outdated()) return result;
+    const bool again = system.outdated() || (result.ending == Ending::exhausted && system.needs_another_pass());
+    if (!from_start || !again) return result;
     system.begin_again();
   }
 }

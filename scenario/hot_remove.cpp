@@ -231,7 +231,6 @@ model::Setup set_up(const HotRemoveConfig& c) {
   setup.features = c.features;
   setup.mutation = c.mutation;
   setup.early_reads = c.early_reads;
-  setup.issuers = setup.readers = {};  // learnt by the search
   World world = setup.world;
   run_alone(world, setup, set.build);
   setup.world = std::move(world);

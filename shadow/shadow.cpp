@@ -27,7 +27,7 @@ void drop_empty(Operations& all) {
 }  // namespace
 
 Shadow::Shadow(const Regime& regime, unsigned cpu_count, PhysAddr kernel_root)
-    : regime_(regime), cpus_(CpuSet::first(cpu_count)), issuing_(cpus_) {
+    : regime_(regime), cpus_(CpuSet::first(cpu_count)) {
   spaces_.front() = {.root = kernel_root, .running = cpus_, .may_hold = cpus_};
 }
 
@@ -70,24 +70,6 @@ void Shadow::restored() {
     note(s.dooms);
     issuers_ |= s.leaving.bits;
   }
-}
-
-bool Shadow::concerns(unsigned cpu) const {
-  bool concerned = false;
-  auto issued = [&](const auto& operations) {
-    for (const auto& o : operations) concerned |= o.issuer == cpu;
-  };
-  for_each([&](const Entry& e) {
-    concerned |= e.unsynchronised.contains(cpu);
-    issued(e.dooms);
-    issued(e.flights);
-    concerned |= issuing_.contains(cpu) && !e.ordered.contains(cpu);
-  });
-  for (const Space& s : spaces_) {
-    issued(s.dooms);
-    concerned |= s.leaving.contains(cpu);
-  }
-  return concerned;
 }
 
 // ---- address spaces -----------------------------------------------------------------------------------------
@@ -228,7 +210,7 @@ void Shadow::own_store_visible(const Place& place, PhysAddr slot, Descriptor old
   Entry* e = find(place, slot, as_cached(regime_, place.level, old, hardware_.access_flag));
   if (e == nullptr || !e->holders.contains(cpu)) return;
   const CpuSet self = CpuSet::one(cpu);
-  if ((view & 1) != 0 && issuing_.contains(cpu)) e->ordered_here = e->ordered_here | self;
+  if ((view & 1) != 0 && may_be_reached(*e, cpu)) e->ordered_here = e->ordered_here | self;
   if ((view & 16) != 0)
     e->holders = e->holders - self;
   else if ((view & 8) != 0)
@@ -370,6 +352,13 @@ void Shadow::drop_unheld() {
     std::erase_if(entries, [](const Entry& e) { return e.holders.empty() && e.flights.empty(); });
 }
 
+bool Shadow::may_be_reached(const Entry& e, unsigned cpu) const {
+  if (issued_ == nullptr || cpu >= issued_->size()) return true;
+  return std::ranges::any_of((*issued_)[cpu], [&](const vmsa::Tlbi& t) {
+    return outcome_of(regime_, t, e) != Outcome::address;
+  });
+}
+
 void Shadow::complete(Entry& e, unsigned cpu, machine::Dsb kind) {
   const CpuSet self = CpuSet::one(cpu);
   auto ours = [&](const Doom& d) { return d.issuer == cpu && completes(kind, d.broadcast); };
@@ -395,14 +384,14 @@ void Shadow::complete(Entry& e, unsigned cpu, machine::Dsb kind) {
 
 void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
   const CpuSet self = CpuSet::one(cpu);
-  if (issuing_.contains(cpu)) {
-    for (Entries& entries : levels_)
-      for (Entry& e : entries) {
-        changed_ = true;
-        e.ordered_here = e.ordered_here | self;
-        if (orders_before_tlbi(kind, /*broadcast=*/true)) e.ordered = e.ordered | self;
-      }
-  }
+  for (Entries& entries : levels_)
+    for (Entry& e : entries) {
+      const bool wide = orders_before_tlbi(kind, /*broadcast=*/true);
+      if ((e.ordered_here.contains(cpu) && (!wide || e.ordered.contains(cpu))) || !may_be_reached(e, cpu)) continue;
+      changed_ = true;
+      e.ordered_here = e.ordered_here | self;
+      if (wide) e.ordered = e.ordered | self;
+    }
   if (!CpuSet{issuers_}.contains(cpu) || kind == machine::Dsb::ishst || kind == machine::Dsb::nshst) return;
   changed_ = true;
   for (Entries& entries : levels_)

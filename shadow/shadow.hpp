@@ -50,9 +50,11 @@ class Shadow {
 
   void set_hardware(Hardware h) { hardware_ = h; }
   void set_kernel_root(PhysAddr root) { spaces_.front().root = root; }
-  /// CPUs whose TLBIs are told apart from those of others (`Entry::ordered`); all unless said otherwise. A CPU that
-  /// never issues one does not split states by its barriers.
-  void set_issuers(CpuSet cpus) { issuing_ = cpus; }
+  /// All the TLBIs that each CPU will ever issue; nothing is known unless they are said. Whether a DSB of a CPU has
+  /// followed a change (`Entry::ordered`) matters where one of its operations may reach the entry, and is kept there
+  /// alone. They must outlive the shadow's next operation.
+  using Issued = std::vector<std::vector<vmsa::Tlbi>>;
+  void set_issued(const Issued* by_cpu) { issued_ = by_cpu; }
 
   // ---- address spaces
 
@@ -105,8 +107,6 @@ class Shadow {
   CpuSet cpus() const { return cpus_; }
   bool empty() const;
   std::size_t size() const;
-  /// Has this CPU issued operations that its DSB or ISB would complete?
-  bool concerns(unsigned cpu) const;
 
   /// CPUs for whom a release through this entry is harmful: user entries of the issuer count as gone at the DSB, as
   /// Linux frees their pages without an ISB; those of a retired ASID only where a CPU runs with that ASID.
@@ -168,6 +168,7 @@ class Shadow {
   Outcome outcome(const Entry& e, unsigned cpu, const vmsa::Tlbi& op) const;
   void doom(std::vector<Doom>& dooms, unsigned cpu, const vmsa::Tlbi& op, CpuSet cpus);
   void doom_spaces(unsigned cpu, const vmsa::Tlbi& op);
+  bool may_be_reached(const Entry& e, unsigned cpu) const;
   void complete(Entry& e, unsigned cpu, machine::Dsb kind);
   template <typename Fn>
   void visit(VirtRange range, Fn&& fn);
@@ -175,7 +176,7 @@ class Shadow {
 
   Regime regime_;
   CpuSet cpus_;
-  CpuSet issuing_;
+  const Issued* issued_ = nullptr;
   Hardware hardware_;
   std::array<Entries, 5> levels_;  ///< by level, sorted by (place, slot, value)
   std::vector<Space> spaces_{Space{}};

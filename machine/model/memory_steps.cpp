@@ -21,6 +21,7 @@ using shadow::TableAt;
 /// A read returns this CPU's own youngest store; else what the word is, or, early, what it has been since the CPU's
 /// reads were last ordered.
 std::vector<Stepper::Readable> Stepper::readable(unsigned cpu, PhysAddr pa) const {
+  if (looked_at_ != nullptr) looked_at_->push_back(pa);
   if (const Buffered* own = w_.own_store(cpu, pa)) return {{own->value, Readable::own_store}};
   std::vector<Readable> all{{w_.memory.read(pa).bits, Readable::memory}};
   const auto& early = w_.cpus[cpu].early;
@@ -57,7 +58,8 @@ void Stepper::remember_early(unsigned writer, PhysAddr slot, std::uint64_t befor
       for (Early& e : early)
         if (page_of(e.slot) == target && e.guard == PhysAddr{}) e.guard = slot;
     }
-    if (cpu == writer || w_.cpus[cpu].over || !setup_.readers.contains(cpu)) continue;
+    if (cpu == writer || w_.cpus[cpu].over) continue;
+    if (ahead_ != nullptr && !ahead_->watches(w_.cpus[cpu].watched, slot)) continue;
     const auto end = std::ranges::upper_bound(early, slot, {}, &Early::slot);
     if (end != early.begin() && std::prev(end)->slot == slot && std::prev(end)->value == before) continue;
     early.insert(end, {slot, before, {}});

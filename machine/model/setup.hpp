@@ -35,10 +35,8 @@ struct Setup {
   /// Judges a state in which every task has returned and every store is visible.
   std::function<std::optional<shadow::Finding>(const World&)> final_check;
 
-  /// CPUs that issue TLBIs, and that read words: others need less state. A search begins with those that it knows and
-  /// begins again when it meets another; all unless said otherwise.
-  shadow::CpuSet issuers = shadow::CpuSet::first(max_cpus);
-  shadow::CpuSet readers = shadow::CpuSet::first(max_cpus);
+  /// The TLBIs that each CPU issues (Shadow::set_issued); nothing is known while it is empty. A System learns them.
+  shadow::Shadow::Issued issued{};
 };
 
 /// A harm as the model met it: the shadow's judgement, and who acted.

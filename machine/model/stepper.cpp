@@ -23,9 +23,11 @@ Violation plain(Harm harm, unsigned cpu, PhysAddr page, const char* text) {
   return {f, cpu, text};
 }
 
-Stepper::Stepper(const Setup& setup, World& world, Event* event) : setup_(setup), w_(world), event_(event) {
+Stepper::Stepper(const Setup& setup, World& world, Event* event, const Lookahead* ahead,
+                 std::vector<PhysAddr>* looked_at)
+    : setup_(setup), w_(world), event_(event), ahead_(ahead), looked_at_(looked_at) {
   w_.shadow.set_hardware({.access_flag = setup.features.hardware_access_flag, .repeat_tlbi = setup.features.repeat_tlbi});
-  w_.shadow.set_issuers(setup.issuers);
+  w_.shadow.set_issued(setup.issued.empty() ? nullptr : &setup.issued);
   w_.shadow.set_kernel_root(setup.root);
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "machine/model/lookahead.hpp"
 #include "machine/model/setup.hpp"
 
 namespace shootdown::model {
@@ -22,8 +23,10 @@ class Stepper {
   using Outcomes = std::vector<Outcome>;
   using Verdict = std::optional<Violation>;
 
-  /// `event`, when given, is filled in with what happened.
-  Stepper(const Setup& setup, World& world, Event* event = nullptr);
+  /// `event`, when given, is filled in with what happened. `ahead` says which words are worth remembering what they
+  /// were; `looked_at`, when given, gets the words that were read.
+  Stepper(const Setup& setup, World& world, Event* event = nullptr, const Lookahead* ahead = nullptr,
+          std::vector<PhysAddr>* looked_at = nullptr);
 
   /// The ways that the operation may go now; none while it has to wait.
   Outcomes outcomes(unsigned cpu, const Operation& op) const;
@@ -195,6 +198,8 @@ class Stepper {
   const Setup& setup_;
   World& w_;
   Event* event_;
+  const Lookahead* ahead_;
+  std::vector<PhysAddr>* looked_at_;
 };
 
 /// A harm that no stale entry has to do with.

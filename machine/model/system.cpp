@@ -19,18 +19,18 @@ std::optional<Violation> judged(std::optional<Violation>&& v, Judge judge, const
 /// Does one thing to the world. An event is kept only when somebody wants an explanation.
 class Actor {
  public:
-  Actor(const Setup& setup, World& world, Judge judge, bool explain)
-      : setup_(setup), world_(world), judge_(judge), explain_(explain) {}
+  Actor(const Setup& setup, World& world, const Lookahead& ahead, Judge judge, bool explain)
+      : setup_(setup), world_(world), ahead_(ahead), judge_(judge), explain_(explain) {}
 
   template <typename Describe, typename Act>
   void act(const Operation& op, Describe&& describe, Act&& perform) {
     if (!explain_) {
-      Stepper stepper(setup_, world_);
+      Stepper stepper(setup_, world_, nullptr, &ahead_);
       violates = judged(perform(stepper), judge_, op).has_value();
       return;
     }
     Event event = describe();
-    Stepper stepper(setup_, world_, &event);
+    Stepper stepper(setup_, world_, &event, &ahead_);
     event.violation = judged(perform(stepper), judge_, op);
     violates = event.violation.has_value();
     events.push_back(std::move(event));
@@ -42,18 +42,29 @@ class Actor {
  private:
   const Setup& setup_;
   World& world_;
+  const Lookahead& ahead_;
   Judge judge_;
   bool explain_;
 };
 
-bool reads(const Operation& o) {
-  return is<op::ReadOnce>(o) || is<op::Cmpxchg>(o) || is<op::FetchUpdate>(o) || is<op::AwaitWord>(o) ||
-         is<op::Load>(o);
+/// Operations behind which no read of the CPU is older than they are, whatever they are answered.
+bool orders_reads(const Operation& op) {
+  return std::visit(
+      Overloaded{[](const op::Dsb& o) { return o.kind == machine::Dsb::ish || o.kind == machine::Dsb::ishst; },
+                 [](const op::Dmb& o) { return o.kind != machine::Dmb::ishst; },
+                 [](const op::FetchUpdate& o) { return acquires(o.order); }, [](const op::TakeLock&) { return true; },
+                 [](const op::TakeLockShared&) { return true; }, [](const op::TakeReleased&) { return true; },
+                 [](const op::BeginGrace&) { return true; }, [](const op::AwaitGrace&) { return true; },
+                 [](const auto&) { return false; }},
+      op);
 }
 
 }  // namespace
 
-System::System(Setup setup) : setup_(std::move(setup)) {
+System::System(Setup setup)
+    : setup_(std::move(setup)),
+      wants_early_reads_(setup_.early_reads),
+      ahead_(static_cast<unsigned>(setup_.tasks.size() + setup_.handlers.size())) {
   const auto cpus = static_cast<unsigned>(setup_.tasks.size());
   if (cpus + setup_.handlers.size() > max_agents) throw std::length_error("too many agents");
   agents_.reserve(max_agents);
@@ -65,15 +76,44 @@ System::System(Setup setup) : setup_(std::move(setup)) {
   };
   for (unsigned cpu = 0; cpu < cpus; ++cpu) add(cpu, Level::task, setup_.tasks[cpu]);
   for (const Handler& h : setup_.handlers) add(h.cpu, h.level, h.task);
+  setup_.issued.resize(cpus);
+  setup_.early_reads = false;
+  for (unsigned agent = 0; agent < agent_count(); ++agent) rehearse(agent);
   begin_again();
 }
 
+/// One agent alone, each operation in its first way: most of what it does is known before the search.
+void System::rehearse(unsigned agent) {
+  auto& [cpu, level, procedure] = agents_[agent];
+  World world = setup_.world;
+  Stepper stepper(setup_, world);
+  Local at = procedure.start();
+  for (unsigned steps = 0; steps < 10'000 && !is_done(agent, at); ++steps) {
+    const Operation op = procedure.pending(at);
+    learn(cpu, op);
+    const auto ways = stepper.outcomes(cpu, op);
+    if (ways.empty() && world.cpus[cpu].buffer.empty()) return;
+    if (ways.empty()) {
+      stepper.drain(cpu, stepper.drainable(cpu).front());
+      continue;
+    }
+    if (stepper.perform(cpu, op, ways.front())) return;
+    at = procedure.step(at, ways.front().answer);
+  }
+}
+
 void System::begin_again() {
+  if (begun_ && !outdated_) {
+    setup_.early_reads = wants_early_reads_;
+    ahead_.settle();
+  }
+  begun_ = true;
   outdated_ = false;
   interners_ = {};
   envs_ = {};
   world_ = setup_.world;
   Stepper(setup_, world_);  // tells the shadow what it has to know
+  for (unsigned agent = 0; agent < agent_count(); ++agent) watch(agent, agents_[agent].procedure.start());
   for (const Part part : parts) {
     encode(part, world_, scratch_);
     at_[static_cast<std::size_t>(part)] = interners_[static_cast<std::size_t>(part)].intern(scratch_);
@@ -135,13 +175,22 @@ System::State System::initial() {
 }
 
 void System::learn(unsigned cpu, const Operation& op) {
-  const auto self = shadow::CpuSet::one(cpu);
-  auto meet = [&](shadow::CpuSet& known) {
-    outdated_ |= !known.contains(cpu);
-    known = known | self;
-  };
-  if (is<op::Tlbi>(op)) meet(setup_.issuers);
-  if (reads(op)) meet(setup_.readers);
+  const auto* tlbi = std::get_if<op::Tlbi>(&op);
+  if (tlbi == nullptr) return;
+  auto& known = setup_.issued[cpu];
+  if (std::ranges::find(known, tlbi->tlbi) != known.end()) return;
+  known.push_back(tlbi->tlbi);
+  outdated_ = true;
+}
+
+/// The agent has come to another state: of what its CPU might have read early, forget what it will not.
+void System::watch(unsigned agent, Local to) {
+  const auto& [cpu, level, procedure] = agents_[agent];
+  if (has_handlers(cpu)) return;
+  Cpu& c = world_.cpus[cpu];
+  c.over = is_done(agent, to);
+  c.watched = setup_.early_reads ? ahead_.watched(agent, to) : Lookahead::everything;
+  std::erase_if(c.early, [&](const Early& e) { return c.over || !ahead_.watches(c.watched, e.slot); });
 }
 
 bool System::has_handlers(unsigned cpu) const {
@@ -152,7 +201,7 @@ template <typename Sink>
 void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
   auto step = [&](auto&& describe, auto&& perform) {
     world(env);
-    Actor actor(setup_, world_, judge, explain);
+    Actor actor(setup_, world_, ahead_, judge, explain);
     actor.act(Operation{}, describe, perform);
     sink(Step{keep(), 0, actor.violates}, std::move(actor.events));
   };
@@ -180,7 +229,7 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
   const auto own = static_cast<std::uint8_t>(1u << static_cast<unsigned>(level));
   if (active >= 2 * own) return;  // something of a higher level runs on this CPU
   auto interrupt = [&](Event::Kind kind, auto&& act, Local to) {
-    Actor actor(setup_, world_, judge, explain);
+    Actor actor(setup_, world_, ahead_, judge, explain);
     actor.act(
         Operation{}, [&, c = cpu, l = level] { return Event{.kind = kind, .cpu = c, .level = l}; },
         [&](Stepper& s) { return act(s), std::nullopt; });
@@ -201,9 +250,13 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
   }
   const Operation op = procedure.pending(local);
   learn(cpu, op);
-  for (const Outcome way : Stepper(setup_, world_).outcomes(cpu, op)) {
+  looked_at_.clear();
+  const auto ways = Stepper(setup_, world_, nullptr, &ahead_, &looked_at_).outcomes(cpu, op);
+  for (const PhysAddr slot : looked_at_) ahead_.reads(agent, local, slot);
+  if (orders_reads(op)) ahead_.orders(agent, local);
+  for (const Outcome way : ways) {
     world(env);
-    Actor actor(setup_, world_, judge, explain);
+    Actor actor(setup_, world_, ahead_, judge, explain);
     actor.act(
         op,
         [&, c = cpu, l = level] {
@@ -211,10 +264,8 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
         },
         [&, c = cpu](Stepper& s) { return s.perform(c, op, way); });
     const Local to = procedure.step(local, way.answer);
-    if (level == Level::task && is_done(agent, to) && !has_handlers(cpu)) {
-      world_.cpus[cpu].over = true;
-      world_.cpus[cpu].early.clear();
-    }
+    ahead_.steps(agent, local, to);
+    watch(agent, to);
     sink(Step{keep(), to, actor.violates}, std::move(actor.events));
   }
 }

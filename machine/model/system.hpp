@@ -8,6 +8,7 @@
 #pragma once
 
 #include "machine/model/codec.hpp"
+#include "machine/model/lookahead.hpp"
 #include "machine/model/setup.hpp"
 
 namespace shootdown::model {
@@ -58,9 +59,12 @@ class System {
   /// Judges a state without steps: finished (by the setup's final check), or stuck.
   std::optional<Violation> judge_end(const State& state);
 
-  /// True when a CPU did for the first time what its setup did not know it does (Setup::issuers, readers): what was
-  /// explored so far lacks state. The setup knows by now; begin again.
+  /// True when a CPU issued a TLBI that was not known of: what was explored so far lacks state. Begin again.
   bool outdated() const { return outdated_; }
+  /// After a search that exhausted all: is another needed, with early reads, or with more known of what is read?
+  bool needs_another_pass() const {
+    return wants_early_reads_ && (!setup_.early_reads || ahead_.grown());
+  }
   void begin_again();
 
   bool is_done(unsigned agent, Local local) const { return is<op::Done>(agents_[agent].procedure.pending(local)); }
@@ -83,7 +87,9 @@ class System {
   template <typename Sink>
   void each_agent_step(Env env, unsigned agent, Local local, Judge judge, bool explain, Sink&& sink);
   void learn(unsigned cpu, const Operation& op);
+  void rehearse(unsigned agent);
   bool has_handlers(unsigned cpu) const;
+  void watch(unsigned agent, Local to);
 
   /// Interns `world_` as it is now.
   Env keep();
@@ -97,6 +103,10 @@ class System {
   Interner envs_;
   Env start_ = 0;
   bool outdated_ = false;
+  bool begun_ = false;
+  bool wants_early_reads_;
+  Lookahead ahead_;
+  std::vector<PhysAddr> looked_at_;
   /// One world that follows the search: going to another environment decodes the parts that differ.
   World world_;
   Env at_env_ = 0;  ///< which environment `world_` is

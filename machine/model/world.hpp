@@ -101,6 +101,7 @@ struct Cpu {
   std::uint8_t sections = 0;                    ///< read sections that are open, nested
   shadow::CpuSet grace;                         ///< whom its grace period waits for
   bool over = false;                            ///< its task has returned and it has no handlers
+  std::uint16_t watched = 0;                    ///< Lookahead: the words that it may read early
 
   friend bool operator==(const Cpu&, const Cpu&) = default;
 };
