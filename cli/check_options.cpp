@@ -118,6 +118,8 @@ Result<machine::Features> features(const CheckOptions& o) {
     if (name == "none" && o.features.size() == 1) return f;
     if (name == "tlbirange")
       f.range_tlbi = true;
+    else if (name == "haft")
+      f.hardware_table_flag = true;
     else if (name == "hafdbs")
       f.hardware_access_flag = true;
     else if (name == "repeat-tlbi")

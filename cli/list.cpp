@@ -46,10 +46,17 @@ Items mappings() {
           {"contpmd", "level 2 blocks in contiguous groups"}};
 }
 
+/// Which commands can find a harm; what one search can is said with its result.
+const char* finders(const shadow::HarmText& h) {
+  if (h.by_check && h.by_audit) return "check, audit";
+  return h.by_check ? "check" : h.by_audit ? "audit" : "nobody yet";
+}
+
 Items rules() {
   Items all;
   for (std::size_t i = 1; i < shadow::harm_texts.size(); ++i)
-    all.push_back({shadow::harm_texts[i].name, shadow::harm_texts[i].meaning, "harm"});
+    all.push_back({shadow::harm_texts[i].name,
+                   fmt::format("{} ({})", shadow::harm_texts[i].meaning, finders(shadow::harm_texts[i])), "harm"});
   for (std::size_t i = 1; i < shadow::cause_texts.size(); ++i)
     all.push_back({shadow::cause_texts[i].name, shadow::cause_texts[i].meaning, "cause"});
   return all;

@@ -2,6 +2,7 @@
 // One check: a configuration explored to the end, or to the shortest counterexample and what comes of it.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -33,11 +34,16 @@ struct CheckResult {
   explore::SearchResult search;  ///< states, transitions, how it ended
   std::optional<Counterexample> counterexample;
   std::optional<unsigned> tables_retained;  ///< the most at the end of any run; when exhausted only
+  shadow::HarmSet raisable;                 ///< what this search could have found
+  double audit_seconds = 0;                 ///< of the identity audit, after an exhausted search
   std::string replay;                       ///< token of the counterexample, or empty
 };
 
 /// Explores one configuration, which `refuse` must accept.
 CheckResult check(const HotRemoveConfig& config, const explore::SearchOptions& options);
+
+/// A system in which the path of a counterexample of `config` can be followed.
+std::unique_ptr<model::System> ready_to_follow(const HotRemoveConfig& config);
 
 /// Reproduces the counterexample of a token exactly. The error is one line: not a token, made by another build,
 /// or made for something that does not exist.

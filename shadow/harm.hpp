@@ -45,22 +45,41 @@ struct RuleText {
   const char* meaning;
 };
 
-inline constexpr std::array<RuleText, 12> harm_texts{{
-    {"none", "nothing found"},
-    {"stale-page", "a page was released or reused while a CPU may still reach it by a stale translation"},
+/// A harm, and which commands can find it. What one search of `check` can raise depends on what its procedures do, and
+/// is said with its result.
+struct HarmText {
+  const char* name;
+  const char* meaning;
+  bool by_check;
+  bool by_audit;
+};
+
+inline constexpr std::array<HarmText, 12> harm_texts{{
+    {"none", "nothing found", false, false},
+    {"stale-page", "a page was released or reused while a CPU may still reach it, by a stale translation or a live one",
+     true, true},
     {"stale-table",
-     "a table page was released or reused while a walk cache or a walk in flight may point to it"},
-    {"walker-table", "a table page was freed or reused while a software walker may still follow it"},
+     "a table page was released or reused while a walk cache or a walk in flight may point to it", true, true},
+    {"walker-table", "a table page was freed or reused while a software walker may still follow it", true, false},
     {"break-before-make",
-     "a valid descriptor was replaced by a conflicting one while the old may still be held"},
-    {"stale-permission", "a restriction was relied on while a CPU may still use the old permission"},
-    {"unexpected-fault", "an access to memory that software holds to be mapped faulted"},
-    {"livelock", "a spurious fault is never resolved"},
-    {"deadlock", "CPUs wait for each other"},
-    {"lost-update", "an access-flag or dirty update was lost, or trusted too early"},
-    {"leak", "a table is unreachable and not freed, or more tables are kept than the rule promises"},
-    {"warning", "the procedure met a state that it holds to be impossible"},
+     "a valid descriptor was replaced by a conflicting one while the old may still be held", true, true},
+    {"stale-permission", "a restriction was relied on while a CPU may still use the old permission", true, true},
+    {"unexpected-fault", "an access to memory that software holds to be mapped faulted", true, false},
+    {"livelock", "CPUs go round for ever: a spurious fault is never resolved, or what is waited for never comes", true,
+     false},
+    {"deadlock", "CPUs wait for each other", true, false},
+    {"lost-update", "an access-flag or dirty update was lost, or trusted too early", true, false},
+    {"leak", "a table is unreachable and not freed, or more tables are kept than the rule promises", true, false},
+    {"warning", "the procedure met a state that it holds to be impossible, or did what no kernel may do", true, false},
 }};
+
+/// A set of harms.
+struct HarmSet {
+  std::uint16_t bits = 0;
+  constexpr void add(Harm h) { bits = static_cast<std::uint16_t>(bits | 1u << static_cast<unsigned>(h)); }
+  constexpr bool contains(Harm h) const { return (bits >> static_cast<unsigned>(h) & 1) != 0; }
+  friend constexpr bool operator==(HarmSet, HarmSet) = default;
+};
 
 inline constexpr std::array<RuleText, 13> cause_texts{{
     {"none", "no single cause"},

@@ -175,6 +175,7 @@ System::State System::initial() {
 }
 
 void System::learn(unsigned cpu, const Operation& op) {
+  met_[op.index()] = true;
   const auto* tlbi = std::get_if<op::Tlbi>(&op);
   if (tlbi == nullptr) return;
   auto& known = setup_.issued[cpu];
@@ -212,9 +213,11 @@ void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
            [&](Stepper& s) { return s.drain(cpu, index); });
   }
   world(env);
-  for (const Stepper::FlagUpdate& u : Stepper(setup_, world_).flag_updates())
+  for (const Stepper::FlagUpdate& u : Stepper(setup_, world_).flag_updates()) {
+    hardware_set_flags_ = true;
     step([&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.walkers.lowest()}; },
          [&](Stepper& s) { return s.update_flag(u); });
+  }
   world(env);
   for (unsigned index : Stepper(setup_, world_).ended_graces())
     step([&] { return Event{.kind = Event::Kind::callback, .cpu = world_.callbacks[index].cpu}; },
@@ -311,6 +314,42 @@ std::optional<Violation> System::judge_end(const State& state) {
   if (!setup_.final_check) return std::nullopt;
   const auto finding = setup_.final_check(w);
   return finding ? std::optional(Violation{*finding, 0}) : std::nullopt;
+}
+
+shadow::HarmSet System::raisable() const {
+  using shadow::Harm;
+  shadow::HarmSet all;
+  auto met = [&](auto... kinds) { return (met_[kinds.index()] || ...); };
+  auto can = [&](Harm h, bool raised) {
+    if (raised) all.add(h);
+  };
+  const bool stores = met(kind_of<op::WriteOnce>, kind_of<op::Cmpxchg>, kind_of<op::FetchUpdate>);
+  const bool gives = met(kind_of<op::FreePages>, kind_of<op::ReleaseRange>, kind_of<op::FreeAfterGrace>);
+  const bool accesses = met(kind_of<op::Load>, kind_of<op::Store>, kind_of<op::Fetch>);
+  const bool waits = met(kind_of<op::TakeLock>, kind_of<op::TakeLockShared>, kind_of<op::AwaitWord>,
+                         kind_of<op::AwaitGrace>);
+  can(Harm::stale_page, stores || gives || met(kind_of<op::WriteTtbr0>));
+  can(Harm::stale_table, stores || gives || met(kind_of<op::WriteTtbr0>));
+  can(Harm::walker_table, (stores || met(kind_of<op::ReadOnce>)) && gives);
+  can(Harm::break_before_make, stores);
+  can(Harm::stale_permission, met(kind_of<op::Rely>));
+  can(Harm::lost_update, hardware_set_flags_ || met(kind_of<op::Rely>));
+  can(Harm::unexpected_fault, accesses);
+  can(Harm::livelock, accesses || stores || met(kind_of<op::ReadOnce>));
+  can(Harm::deadlock, waits);
+  can(Harm::leak, setup_.final_check != nullptr);
+  can(Harm::warning, true);
+  return all;
+}
+
+void System::keep_logs() {
+  for (Agent& a : agents_) a.procedure.keep_logs();
+}
+
+std::string System::audit() {
+  for (Agent& a : agents_)
+    if (auto found = a.procedure.audit(); !found.empty()) return found;
+  return {};
 }
 
 std::size_t System::bytes() const {

@@ -67,6 +67,13 @@ class System {
   }
   void begin_again();
 
+  /// The harms that this run could raise, by what its agents were seen to do and what is judged at its end.
+  shadow::HarmSet raisable() const;
+
+  /// Audits the identities of all procedures (Procedure::audit): the first disagreement, or nothing.
+  void keep_logs();
+  std::string audit();
+
   bool is_done(unsigned agent, Local local) const { return is<op::Done>(agents_[agent].procedure.pending(local)); }
   const World& world(Env env);
   Procedure& procedure(unsigned agent) { return agents_[agent].procedure; }
@@ -102,6 +109,8 @@ class System {
   std::array<Interner, parts.size()> interners_;
   Interner envs_;
   Env start_ = 0;
+  std::array<bool, std::variant_size_v<Operation>> met_{};  ///< operations that agents were about to perform
+  bool hardware_set_flags_ = false;
   bool outdated_ = false;
   bool begun_ = false;
   bool wants_early_reads_;

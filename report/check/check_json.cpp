@@ -74,6 +74,8 @@ ordered_json check_json(const scenario::CheckResult& result, const CheckPlan& pl
   j["states"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.states);
   j["transitions"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.transitions);
   j["seconds"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.search.seconds);
+  j["audit_seconds"] = plan.replay ? ordered_json(nullptr) : ordered_json(result.audit_seconds);
+  j["rules"] = plan.replay ? ordered_json(nullptr) : ordered_json(report::rule_names(result.raisable));
   j["replay"] = result.replay.empty() ? ordered_json(nullptr) : ordered_json(result.replay);
   return j;
 }

@@ -117,6 +117,7 @@ class TextWriter final : public CheckWriter {
 
   void account(CheckResult r) {
     totals_.states += r.search.states;
+    rules_.bits = static_cast<std::uint16_t>(rules_.bits | r.raisable.bits);
     totals_.seconds += r.search.seconds;
     const unsigned one = is_not_searched(r) ? 0 : 1;
     totals_.searched += one;
@@ -140,9 +141,9 @@ class TextWriter final : public CheckWriter {
   void write_searches() const {
     for (const CheckResult& r : kept_)
       out_ << fmt::format(
-          "  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB\n",
+          "  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB  audit {:.2f} s\n",
           r.config.strategy.name, name_width, column_name(r.config), thousands(r.search.states),
-          thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20);
+          thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20, r.audit_seconds);
     out_ << '\n';
   }
   void write_counterexamples() const {
@@ -156,6 +157,8 @@ class TextWriter final : public CheckWriter {
   void finish() const {
     const HotRemoveConfig& c = plan_.configs.front();
     out_ << explored(c);
+    if (rules_.bits != 0)
+      out_ << fmt::format("Rules that these searches can break: {}.\n", fmt::join(rule_names(rules_), ", "));
     out_ << fmt::format("Bounds of each search: {} states, {} MiB.\n", thousands(plan_.bounds.states),
                         plan_.bounds.bytes >> 20);
     if (plan_.left_out > 0)
@@ -174,7 +177,7 @@ class TextWriter final : public CheckWriter {
         "descriptors.\n"
         "Explored: every order of their operations, every translation and walk-cache entry that a CPU may "
         "keep,\n"
-        "every moment at which a store may become visible{}.\n",
+        "every moment at which a store may become visible, reads that return what a word was{}.\n",
         c.cpus, adds ? "adds memory and removes it" : "removes memory",
         c.cpus == 4 ? "; one dumps the tables" : " and dumps the tables",
         c.features.hardware_access_flag ? ", access flags that hardware sets" : "");
@@ -210,6 +213,7 @@ class TextWriter final : public CheckWriter {
   std::vector<CheckResult> row_;
   std::vector<CheckResult> kept_;  ///< of this matrix
   Totals totals_;
+  shadow::HarmSet rules_;  ///< that any of the searches could raise
   std::optional<HotRemoveConfig> first_unsafe_;
   std::size_t done_ = 0;
 };

@@ -14,6 +14,13 @@ using vmsa::DescriptorKind;
 
 std::string hex(std::uint64_t value) { return fmt::format("{:#x}", value); }
 
+std::vector<std::string> rule_names(shadow::HarmSet rules) {
+  std::vector<std::string> names;
+  for (std::size_t i = 1; i < shadow::harm_texts.size(); ++i)
+    if (rules.contains(static_cast<Harm>(i))) names.emplace_back(shadow::harm_texts[i].name);
+  return names;
+}
+
 std::string level_name(const vmsa::Regime& r, vmsa::Level level) {
   if (level == r.root_level()) return "pgd";
   switch (level.value) {
@@ -101,6 +108,12 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
   switch (f.harm) {
     case Harm::none: return "nothing found";
     case Harm::stale_page:
+      if (f.other_owner)
+        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's", holders,
+                           describe(r, f.entry));
+      if (f.live)
+        return fmt::format("page {:#x} {} while {} still reaches it at {:#x} through the live {}", f.page.value, gone,
+                           holders, f.va.value, describe(r, f.entry));
       return fmt::format("page {:#x} {} while {} may still reach it at {:#x} through the stale {}",
                          f.page.value, gone, holders, f.va.value, describe(r, f.entry));
     case Harm::stale_table:
@@ -109,6 +122,10 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
             "{} walks {:#x} through the stale {}: its hardware writes an access flag into page {:#x}, "
             "which has a new owner",
             describe(shadow::CpuSet::one(v.cpu)), f.va.value, describe(r, f.entry), f.page.value);
+      if (f.other_owner)
+        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's", holders,
+                           describe(r, f.entry));
+      if (f.live) return fmt::format("table page {:#x} {} while it is still linked: {}", f.page.value, gone, describe(r, f.entry));
       return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}",
                          f.page.value, gone, holders, describe(r, f.entry));
     case Harm::walker_table:
@@ -118,13 +135,17 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
       return fmt::format("{} at {:#x} becomes reachable while {} may still hold the conflicting {}",
                          describe(r, f.entry.place.level, f.now), f.va.value, holders, describe(r, f.entry));
     case Harm::stale_permission:
-      return fmt::format("{} may still use the old permission of {}", holders, describe(r, f.entry));
+      return fmt::format("what is relied on at {:#x} does not hold yet: {} may still use {}", f.va.value, holders,
+                         describe(r, f.entry));
     case Harm::unexpected_fault:
       return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu,
                          f.va.value);
-    case Harm::livelock: return fmt::format("CPU {} faults for ever at {:#x}", v.cpu, f.va.value);
+    case Harm::livelock: return fmt::format("{} goes round for ever: nothing that would end it need ever happen", holders);
     case Harm::deadlock: return fmt::format("{} waits for ever", holders);
-    case Harm::lost_update: return fmt::format("an update of page {:#x} was lost", f.page.value);
+    case Harm::lost_update:
+      if (f.now.bits != 0 || f.va.value == 0)
+        return fmt::format("a flag that hardware has set in the descriptor at {:#x} is overwritten unseen", f.page.value);
+      return fmt::format("a flag is trusted that {} may still change through {}", holders, describe(r, f.entry));
     case Harm::leak:
       return fmt::format("table page {:#x} is left behind at the end: unreachable, or kept against the rule",
                          f.page.value);

@@ -33,6 +33,9 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
 /// page over, and not when it is released.
 std::string describe(const vmsa::Regime& r, const model::Violation& v, bool taken = false);
 
+/// The names of a set of rules, in the order of `list rules`.
+std::vector<std::string> rule_names(shadow::HarmSet rules);
+
 std::string hex(std::uint64_t value);
 
 /// "4k", "16k", "64k".

@@ -394,7 +394,8 @@ std::vector<explore::Choice> choices(const std::vector<explore::TimelineStep>& s
 
 /// What the shadow holds at the end of a path, and since which step.
 std::vector<Held> held_at_end(const scenario::CheckResult& result) {
-  model::System system(scenario::set_up(result.config));
+  const auto follower = scenario::ready_to_follow(result.config);
+  model::System& system = *follower;
   const auto steps = explore::follow(system, system.initial(), choices(result.counterexample->timeline),
                                      model::Judge::everything);
   std::vector<Held> held;
