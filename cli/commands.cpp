@@ -101,6 +101,7 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("--granule", o->granule, "4k (default), 16k, 64k, all");
   command->add_option("--va-bits", o->va_bits, "A size, or all");
   command->add_option("--cpus", o->cpus, "Default: the profile's");
+  command->add_option("--sockets", o->sockets, "That the CPUs are spread over; default: as many as they fill");
   command->add_option("--memory", o->memory, "Such as 480G (default)");
   command->add_option("--profile", o->profile,
                       "A name or file; more after commas, each laid over those before");

@@ -18,6 +18,7 @@ struct TimeOptions {
   std::string granule = "4k";           ///< 4k, 16k, 64k, all
   std::string va_bits;                  ///< a number, all; default 48
   std::string cpus;                     ///< default: the profile's
+  std::string sockets;                  ///< that the CPUs are spread over; default: as many as they fill
   std::string memory = "480G";
   std::string profile = "neoverse-v2-72";  ///< name or file; more after commas, each laid over those before
   std::string load = "compute";            ///< of the other CPUs: idle, compute, syscalls, memory, mprotect

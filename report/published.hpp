@@ -10,7 +10,7 @@
 namespace shootdown::report {
 
 struct Published {
-  std::string_view figure;  ///< as posted; "-" where a case that was posted has no figure for this strategy
+  std::string_view figure;  ///< as posted
   std::string_view ours;    ///< where our figure comes from
 };
 
@@ -25,7 +25,7 @@ inline std::optional<Published> published_for(const TimeResult& r) {
   if (posted_machine && r.memory == gib(480)) {
     if (r.strategy == "P") return Published{"~60 s", "fitted: broadcast.base"};
     if (r.strategy == "R0") return Published{"~1 s", "fitted: memory.*"};
-    return Published{"-", "predicted"};
+    return std::nullopt;
   }
   // 48478b9f7913 (v7.1): time in unmap_hotplug_range(), 2 GB, a KVM guest.
   if (posted_machine && r.memory == gib(2) && r.strategy == "B")
