@@ -19,9 +19,9 @@ void add_list(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand(
       "list",
       "What there is: scenarios, strategies, mappings, rules, regimes, features, profiles, "
-      "kernels, workloads");
+      "predictions, kernels, workloads");
   auto o = std::make_shared<ListOptions>();
-  command->add_option("WHAT", o->what, "One of them; default: all but profiles, kernels and workloads");
+  command->add_option("WHAT", o->what, "One of them; default: all but the last four");
   command->add_option("--profile", o->profile, "With profiles: every figure of this one");
   command->add_option("--format", o->format, "text (default), json");
   command->callback([o, &session] { run_list(*o, session); });
@@ -101,7 +101,8 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("--granule", o->granule, "4k (default), 16k, 64k, all");
   command->add_option("--va-bits", o->va_bits, "A size, or all");
   command->add_option("--cpus", o->cpus, "Default: the profile's");
-  command->add_option("--sockets", o->sockets, "That the CPUs are spread over; default: as many as they fill");
+  command->add_option("--sockets", o->sockets,
+                      "That the CPUs are spread over; default: as many as they fill");
   command->add_option("--memory", o->memory, "Such as 480G (default)");
   command->add_option("--profile", o->profile,
                       "A name or file; more after commas, each laid over those before");

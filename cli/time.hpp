@@ -42,4 +42,7 @@ int run_time(const TimeOptions& options, std::ostream& out, std::ostream& err);
 /// `list profiles`: the built-in ones, or every figure of the one named by `spec` (a name or a file).
 int list_profiles(const std::string& spec, const std::string& format, std::ostream& out, std::ostream& err);
 
+/// `list predictions`: public measurements, and what the profiles say about the same cases.
+int list_predictions(const std::string& format, std::ostream& out);
+
 }  // namespace shootdown::cli
