@@ -155,10 +155,12 @@ void add_audit(CLI::App& app, Session& session) {
 }
 
 void add_diff(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("diff", "Two audits side by side");
+  auto* command =
+      app.add_subcommand("diff", "Two audits side by side; 1 if a violation is in only one of them");
   auto o = std::make_shared<DiffOptions>();
   command->add_option("A", o->a, "A trace (audit -o), or what audit --format json wrote")->required();
   command->add_option("B", o->b, "Another")->required();
+  command->add_option("--format", o->format, "text (default), json");
   command->callback([o, &session] { run_diff(*o, session); });
 }
 
