@@ -100,6 +100,9 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("--strategy", o->strategies, "Names, or all (default)")->delimiter(',');
   command->add_option("--granule", o->granule, "4k (default), 16k, 64k, all");
   command->add_option("--va-bits", o->va_bits, "A size, or all");
+  command->add_option(
+      "--from", o->from,
+      "Price the call sites of this audit instead (audit -o, or what audit --format json wrote)");
   command->add_option("--cpus", o->cpus, "Default: the profile's");
   command->add_option("--sockets", o->sockets,
                       "That the CPUs are spread over; default: as many as they fill");
@@ -123,7 +126,8 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("-j", o->jobs, "Host threads; default: one for each core");
   command->callback([o, &session] {
     o->progress = session.progress;
-    session.exit_code = run_time(*o, session.out, session.err);
+    session.exit_code = o->from.empty() ? run_time(*o, session.out, session.err)
+                                        : run_time_from(*o, session.out, session.err);
   });
 }
 
