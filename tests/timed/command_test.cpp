@@ -63,10 +63,32 @@ TEST(TimeCommand, JsonHasTheDocumentedKeys) {
   const Outcome outcome = run(small());
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const ordered_json json = ordered_json::parse(outcome.out);
-  for (const char* key :
-       {"command", "scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile",
-        "simulated_ns", "simulated_ns_low", "simulated_ns_high", "counts", "breakdown_ns", "bystanders",
-        "load", "rcu_stall_warning", "host_seconds", "host_peak_bytes"})
+  for (const char* key : {"command",
+                          "scenario",
+                          "strategy",
+                          "granule",
+                          "va_bits",
+                          "cpus",
+                          "memory_bytes",
+                          "profile",
+                          "sockets",
+                          "range_tlbi",
+                          "bbm",
+                          "figures",
+                          "remarks",
+                          "profile_digest",
+                          "dominant",
+                          "longest_stretch_ns",
+                          "simulated_ns",
+                          "simulated_ns_low",
+                          "simulated_ns_high",
+                          "counts",
+                          "breakdown_ns",
+                          "bystanders",
+                          "load",
+                          "rcu_stall_warning",
+                          "host_seconds",
+                          "host_peak_bytes"})
     EXPECT_TRUE(json.contains(key)) << key;
   EXPECT_EQ(json["granule"], "4k");
   EXPECT_EQ(json["memory_bytes"], 1u << 30);
