@@ -27,13 +27,18 @@ tl::unexpected<Refusal> refuse(int code, std::string message) {
 /// Options that say which removal to run; there is none here.
 Read<void> without_a_removal(const TimeOptions& o) {
   const TimeOptions none;
-  const std::pair<const char*, bool> given[]{
-      {"--strategy", !o.strategies.empty()},    {"--granule", o.granule != none.granule},
-      {"--va-bits", !o.va_bits.empty()},        {"--memory", o.memory != none.memory},
-      {"--mapping", !o.mapping.empty()},        {"--vmemmap", !o.vmemmap.empty()},
-      {"--erratum", o.erratum != none.erratum}, {"--blocks-one-by-one", o.blocks_one_by_one},
-      {"--sweep", !o.sweeps.empty()},           {"--plot", !o.plot.empty()},
-      {"--output", !o.output.empty()}};
+  const std::pair<const char*, bool> given[]{{"--strategy", !o.strategies.empty()},
+                                             {"--granule", o.granule != none.granule},
+                                             {"--va-bits", !o.va_bits.empty()},
+                                             {"--memory", o.memory != none.memory},
+                                             {"--mapping", !o.mapping.empty()},
+                                             {"--vmemmap", !o.vmemmap.empty()},
+                                             {"--erratum", o.erratum != none.erratum},
+                                             {"--load", o.load != none.load},
+                                             {"--blocks-one-by-one", o.blocks_one_by_one},
+                                             {"--sweep", !o.sweeps.empty()},
+                                             {"--plot", !o.plot.empty()},
+                                             {"--output", !o.output.empty()}};
   for (const auto& [option, is_given] : given)
     if (is_given)
       return refuse(exit_code::usage,

@@ -19,7 +19,7 @@ inline std::optional<Published> published_for(const TimeResult& r) {
   constexpr auto gib = [](std::uint64_t n) { return timed::Bytes(n << 30); };
   const bool posted_machine = r.scenario == "hot-remove" && r.page_shift == 12 && r.mapping == "pages" &&
                               !r.erratum && !r.blocks_one_by_one && r.profile == "neoverse-v2-72" &&
-                              r.cpus == 72 && r.load == "compute";
+                              r.cpus == 72 && r.sockets == 1 && r.load == "compute";
   // "[RFC] arm64: mmu: use range based TLB flushing when hot unplugging memory" (A. Popple, May 2026): 480 GB. Page
   // size and machine are not stated; docs/cost.md argues for 4K pages. Its patch as posted is R0.
   if (posted_machine && r.memory == gib(480)) {
