@@ -44,11 +44,11 @@ Work work_of(const SiteCost& site) {
   return w;
 }
 
-/// TLBIs that their own place does not wait for are waited for somewhere.
+/// TLBIs of a place that never waits are waited for somewhere; a place that does waits for all of its own.
 void complete_elsewhere(std::vector<Work>& all) {
   double open = 0, idle = 0;
   for (const Work& w : all) {
-    open += w.broadcasts() - w.completions;
+    if (w.dsb_ish == 0) open += w.broadcasts();
     if (w.broadcasts() == 0) idle += w.dsb_ish;
   }
   if (idle == 0) return;

@@ -86,8 +86,10 @@ TEST(SiteCosts, AWaitElsewhereCompletesWhatIsOpen) {
   dsb(later, machine::Dsb::ish) = 6;
   const auto shared = priced({issue, sync, later});
   EXPECT_DOUBLE_EQ(shared.at("sync") + shared.at("later"), 6 * 400 + 3 * 5);
-  // And where nothing is open they are barriers.
+  // And where nothing is open they are barriers: a context switch beside a place that waits for its own batches.
   EXPECT_DOUBLE_EQ(priced({sync})["sync"], 3 * 5);
+  dsb(issue, machine::Dsb::ish) = 1;
+  EXPECT_DOUBLE_EQ(priced({issue, sync})["sync"], 3 * 5);
 }
 
 TEST(SiteCosts, RangesEverythingLocalAndInterrupts) {
