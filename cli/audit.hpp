@@ -31,6 +31,7 @@ void run_audit(const AuditOptions& options, Session& session);
 struct DiffOptions {
   std::string a;
   std::string b;
+  std::string format = "text";
 };
 void run_diff(const DiffOptions& options, Session& session);
 

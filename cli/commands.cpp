@@ -19,9 +19,9 @@ void add_list(CLI::App& app, Session& session) {
   auto* command = app.add_subcommand(
       "list",
       "What there is: scenarios, strategies, mappings, rules, regimes, features, profiles, "
-      "kernels, workloads");
+      "predictions, kernels, workloads");
   auto o = std::make_shared<ListOptions>();
-  command->add_option("WHAT", o->what, "One of them; default: all but profiles, kernels and workloads");
+  command->add_option("WHAT", o->what, "One of them; default: all but the last four");
   command->add_option("--profile", o->profile, "With profiles: every figure of this one");
   command->add_option("--format", o->format, "text (default), json");
   command->callback([o, &session] { run_list(*o, session); });
@@ -100,7 +100,12 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("--strategy", o->strategies, "Names, or all (default)")->delimiter(',');
   command->add_option("--granule", o->granule, "4k (default), 16k, 64k, all");
   command->add_option("--va-bits", o->va_bits, "A size, or all");
+  command->add_option(
+      "--from", o->from,
+      "Price the call sites of this audit instead (audit -o, or what audit --format json wrote)");
   command->add_option("--cpus", o->cpus, "Default: the profile's");
+  command->add_option("--sockets", o->sockets,
+                      "That the CPUs are spread over; default: as many as they fill");
   command->add_option("--memory", o->memory, "Such as 480G (default)");
   command->add_option("--profile", o->profile,
                       "A name or file; more after commas, each laid over those before");
@@ -121,7 +126,8 @@ void add_time(CLI::App& app, Session& session) {
   command->add_option("-j", o->jobs, "Host threads; default: one for each core");
   command->callback([o, &session] {
     o->progress = session.progress;
-    session.exit_code = run_time(*o, session.out, session.err);
+    session.exit_code = o->from.empty() ? run_time(*o, session.out, session.err)
+                                        : run_time_from(*o, session.out, session.err);
   });
 }
 
@@ -153,10 +159,12 @@ void add_audit(CLI::App& app, Session& session) {
 }
 
 void add_diff(CLI::App& app, Session& session) {
-  auto* command = app.add_subcommand("diff", "Two audits side by side");
+  auto* command =
+      app.add_subcommand("diff", "Two audits side by side; 1 if a violation is in only one of them");
   auto o = std::make_shared<DiffOptions>();
   command->add_option("A", o->a, "A trace (audit -o), or what audit --format json wrote")->required();
   command->add_option("B", o->b, "Another")->required();
+  command->add_option("--format", o->format, "text (default), json");
   command->callback([o, &session] { run_diff(*o, session); });
 }
 

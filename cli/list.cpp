@@ -124,6 +124,10 @@ void run_list(const ListOptions& o, Session& session) {
     session.exit_code = list_profiles(o.profile, o.format, session.out, session.err);
     return;
   }
+  if (o.what == "predictions") {
+    session.exit_code = list_predictions(o.format, session.out);
+    return;
+  }
   if (o.what == "kernels") return list_kernels(o.format, session);
   if (o.what == "workloads") return list_workloads(o.format, session);
   std::vector<std::string> names;
@@ -131,7 +135,7 @@ void run_list(const ListOptions& o, Session& session) {
     names.push_back(kind.name);
     if (o.what == kind.name) return write(kind, o.format, session);
   }
-  for (const char* other : {"profiles", "kernels", "workloads"}) names.push_back(other);
+  for (const char* other : {"profiles", "predictions", "kernels", "workloads"}) names.push_back(other);
   if (!o.what.empty()) return session.fail({exit_code::usage, unknown_name("kind of thing", o.what, names)});
   for (const Kind& kind : kinds) {
     if (o.format == "text") session.out << (&kind == kinds.data() ? "" : "\n") << kind.name << ":\n";

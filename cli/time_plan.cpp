@@ -130,6 +130,19 @@ Read<Axes> read_axes(const TimeOptions& o, const timed::Profile& profile) {
   return axes;
 }
 
+Read<unsigned> read_sockets(const std::string& text, const std::vector<TimeJob>& jobs) {
+  if (text.empty()) return 0u;
+  constexpr unsigned most = 64;  // what a profile may say
+  unsigned n = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
+  if (error != std::errc() || end != text.data() + text.size() || n < 1 || n > most)
+    return refuse(fmt::format("--sockets {}: expected a number from 1 to {}", text, most));
+  for (const TimeJob& job : jobs)
+    for (unsigned cpus : job.cpus)
+      if (cpus < n) return refuse(fmt::format("--sockets {}: more than there are CPUs ({})", n, cpus));
+  return n;
+}
+
 Read<HotRemoveSpec> read_spec(const TimeOptions& o, const timed::Profile& profile) {
   HotRemoveSpec spec{};
   const auto erratum = read_switch("--erratum", o.erratum, "on", "off");
@@ -179,12 +192,13 @@ tl::expected<std::uint64_t, std::string> parse_size(const std::string& text) {
   double number = 0;
   const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
   std::string unit(rest, end);
-  for (const char* suffix : {"iB", "B"})
-    if (unit.ends_with(suffix)) {
-      unit.resize(unit.size() - std::string_view(suffix).size());
-      break;
-    }
   constexpr std::string_view units = "KMGT";
+  if (unit.size() == 2 && unit[1] == 'B' && units.find(unit[0]) != std::string_view::npos)
+    return tl::unexpected(
+        fmt::format("{0} is decimal, and memory comes in powers of two; write {1}{2} for {1} {2}iB", unit,
+                    std::string(text.data(), rest), unit[0]));
+  if (unit.size() == 3 && unit.ends_with("iB")) unit.resize(1);
+  if (unit == "B") unit.clear();
   const std::size_t power = unit.empty() ? 0 : units.find(unit) + 1;
   const bool unit_known = unit.empty() || (unit.size() == 1 && power != 0);
   if (error != std::errc() || !unit_known || !std::isfinite(number) || number < 0)
@@ -208,18 +222,24 @@ tl::expected<std::vector<std::uint64_t>, std::string> parse_steps(const std::str
     return steps;
   }
   const std::size_t plus = std::min(text.find('+', dots), text.size());
-  const auto from = parse_size(text.substr(0, dots));
-  const auto to = parse_size(text.substr(dots + 2, plus - dots - 2));
-  const auto step = plus < text.size() ? parse_size(text.substr(plus + 1)) : parse_size("0");
-  if (!from || !to || !step) return tl::unexpected(std::string("expected FROM..TO, FROM..TO+STEP or A,B,C"));
-  if (*from == 0 || *from > *to) return tl::unexpected(std::string("the range is empty or begins at 0"));
-  if (plus < text.size() && *step == 0) return tl::unexpected(std::string("a step of 0 leads nowhere"));
-  for (std::uint64_t v = *from; v < *to; v = *step == 0 ? v * 2 : v + *step) {
+  const std::string parts[] = {text.substr(0, dots), text.substr(dots + 2, plus - dots - 2),
+                               plus < text.size() ? text.substr(plus + 1) : "0"};
+  std::vector<std::uint64_t> values;
+  for (const std::string& part : parts) {
+    if (part.empty()) return tl::unexpected(std::string("expected FROM..TO, FROM..TO+STEP or A,B,C"));
+    const auto value = parse_size(part);
+    if (!value) return tl::unexpected(fmt::format("{}: {}", part, value.error()));
+    values.push_back(*value);
+  }
+  const std::uint64_t from = values[0], to = values[1], step = values[2];
+  if (from == 0 || from > to) return tl::unexpected(std::string("the range is empty or begins at 0"));
+  if (plus < text.size() && step == 0) return tl::unexpected(std::string("a step of 0 leads nowhere"));
+  for (std::uint64_t v = from; v < to; v = step == 0 ? v * 2 : v + step) {
     steps.push_back(v);
     if (steps.size() >= max_sweep_steps)
       return tl::unexpected(fmt::format("more than {} steps", max_sweep_steps));
   }
-  steps.push_back(*to);
+  steps.push_back(to);
   return steps;
 }
 
@@ -240,10 +260,13 @@ tl::expected<TimePlan, Refusal> make_time_plan(const TimeOptions& o) {
   if (!load) return tl::unexpected(load.error());
   auto jobs = make_jobs(o, *profile);
   if (!jobs) return tl::unexpected(jobs.error());
+  const auto sockets = read_sockets(o.sockets, *jobs);
+  if (!sockets) return tl::unexpected(sockets.error());
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   return TimePlan{.profile = std::move(*profile),
                   .load = *load,
                   .sampling = {o.seed, o.samples},
+                  .sockets = *sockets,
                   .jobs = std::move(*jobs),
                   .sweep = !o.sweeps.empty(),
                   .workers = o.jobs == 0 ? cores : o.jobs};

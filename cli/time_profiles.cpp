@@ -7,6 +7,7 @@
 #include "cli/exit_code.hpp"
 #include "cli/time.hpp"
 #include "machine/timed/profile_toml.hpp"
+#include "report/time.hpp"
 
 namespace shootdown::cli {
 
@@ -29,15 +30,23 @@ ordered_json profile_json(const Profile& profile) {
         {"status", timed::status_names[static_cast<std::size_t>(f.status)]},
         {"source", f.source}};
   }
-  return {{"command", "list"},          {"profile", profile.name},      {"title", profile.title},
-          {"cpus", profile.cpus},       {"sockets", profile.sockets},   {"range_tlbi", profile.range_tlbi},
-          {"digest", profile.digest()}, {"figures", std::move(figures)}};
+  return {{"command", "list"},
+          {"profile", profile.name},
+          {"title", profile.title},
+          {"cpus", profile.cpus},
+          {"sockets", profile.sockets},
+          {"range_tlbi", profile.range_tlbi},
+          {"bbm", timed::bbm_names[static_cast<std::size_t>(profile.bbm)]},
+          {"digest", profile.digest()},
+          {"figures", std::move(figures)}};
 }
 
 void write_figures(std::ostream& out, const Profile& profile) {
-  out << fmt::format("{}: {}\n{} CPUs, {} socket{}, {}\n\n", profile.name, profile.title, profile.cpus,
-                     profile.sockets, profile.sockets == 1 ? "" : "s",
-                     profile.range_tlbi ? "range TLBI" : "no range TLBI");
+  out << fmt::format(
+      "{}: {}\n{} CPUs, {} socket{}, {}\n{}\n\n", profile.name, profile.title, profile.cpus, profile.sockets,
+      profile.sockets == 1 ? "" : "s",
+      report::readable_features(profile.range_tlbi, timed::bbm_names[static_cast<std::size_t>(profile.bbm)]),
+      report::readable_figures(profile.status_counts()));
   for (const ParamInfo& p : timed::param_infos) {
     const timed::Figure& f = profile[p.param];
     out << fmt::format("{:<36}{:>9}  {:<19}  {}\n", fmt::format("{}.{}", p.group, p.key),

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <vector>
 
 #include "report/counts_json.hpp"
@@ -181,73 +180,6 @@ void write_audit_summary(std::ostream& out, const AuditResult& r) {
     out << fmt::format("  {} ({}), {} times\n", v.title, shadow::name(v.cause), v.count);
   out << fmt::format("  {}\n  descriptor stores {}, tables freed {}\n", counts_line(r.window),
                      r.window.counts.descriptor_stores, r.window.counts.tables_freed);
-}
-
-namespace {
-
-/// Leaf numbers of a counts object by name: {"tlbi.VAALE1IS": 8, ...}.
-std::map<std::string, std::uint64_t> flat_counts(const ordered_json& counts, const std::string& prefix = {}) {
-  std::map<std::string, std::uint64_t> flat;
-  if (!counts.is_object()) return flat;
-  for (const auto& [key, value] : counts.items()) {
-    if (value.is_object()) flat.merge(flat_counts(value, prefix + key + " "));
-    if (value.is_number_unsigned()) flat[prefix + key] = value.get<std::uint64_t>();
-  }
-  return flat;
-}
-
-std::map<std::string, std::uint64_t> flat_call_sites(const ordered_json& result) {
-  std::map<std::string, std::uint64_t> flat;
-  if (!result.contains("call_sites")) return flat;
-  for (const auto& site : result["call_sites"])
-    flat[fmt::format("{} in {}", site.value("operation", "?"), site.value("function", "?"))] +=
-        site.value("count", std::uint64_t{0});
-  return flat;
-}
-
-void write_side_by_side(std::ostream& out, const std::map<std::string, std::uint64_t>& a,
-                        const std::map<std::string, std::uint64_t>& b) {
-  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> rows;
-  for (const auto& [key, n] : a) rows[key].first = n;
-  for (const auto& [key, n] : b) rows[key].second = n;
-  std::vector<std::pair<std::string, std::pair<std::uint64_t, std::uint64_t>>> sorted(rows.begin(),
-                                                                                      rows.end());
-  std::ranges::stable_sort(sorted, std::greater(),
-                           [](const auto& row) { return std::max(row.second.first, row.second.second); });
-  for (const auto& [key, n] : sorted) {
-    if (n.first == n.second) {
-      out << fmt::format("  {:>12} {:>12} {:>9}  {}\n", n.first, n.second, "=", key);
-    } else if (n.first == 0) {
-      out << fmt::format("  {:>12} {:>12} {:>9}  {}\n", n.first, n.second, "new", key);
-    } else {
-      out << fmt::format("  {:>12} {:>12} {:>8.3g}x  {}\n", n.first, n.second,
-                         static_cast<double>(n.second) / static_cast<double>(n.first), key);
-    }
-  }
-}
-
-std::string heading(const ordered_json& r) {
-  return fmt::format("{} ({}), {}, {} pages, {} CPUs ({})", r.value("kernel", "?"), r.value("release", "?"),
-                     r.value("workload", "?"), r.value("granule", "?"), r.value("cpus", 0u),
-                     r.value("cpu_model", "?"));
-}
-
-}  // namespace
-
-void write_audit_diff(std::ostream& out, const ordered_json& a, const ordered_json& b) {
-  out << "A: " << heading(a) << "\nB: " << heading(b) << "\n\n";
-  out << fmt::format("  {:>12} {:>12} {:>9}  counts in the window\n", "A", "B", "B/A");
-  write_side_by_side(out, flat_counts(a.value("counts", ordered_json())),
-                     flat_counts(b.value("counts", ordered_json())));
-  out << fmt::format("\n  {:>12} {:>12} {:>9}  call sites\n", "A", "B", "B/A");
-  write_side_by_side(out, flat_call_sites(a), flat_call_sites(b));
-  for (const auto* r : {&a, &b}) {
-    if (!r->contains("violations")) continue;
-    for (const auto& v : (*r)["violations"])
-      out << fmt::format("\n{}: {} ({}), {} times", r == &a ? "A" : "B", v.value("title", "?"),
-                         v.value("cause", "?"), v.value("count", std::uint64_t{0}));
-  }
-  out << '\n';
 }
 
 }  // namespace shootdown::report

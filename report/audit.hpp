@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How the result of an audit is written: one line of JSON (docs/audit.md), a page for people, and two results
-// side by side. Judges nothing.
+// How the result of an audit is written: one line of JSON (docs/audit.md), and a page for people. Judges
+// nothing.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -21,8 +21,5 @@ void write_audit(std::ostream& out, const audit::AuditResult& result, const Audi
 
 /// A few lines: what was run, its counts, its violations by title.
 void write_audit_summary(std::ostream& out, const audit::AuditResult& result);
-
-/// Two results, as `audit_json` made them: counts that differ and call sites, side by side.
-void write_audit_diff(std::ostream& out, const nlohmann::ordered_json& a, const nlohmann::ordered_json& b);
 
 }  // namespace shootdown::report

@@ -7,16 +7,11 @@
 #include <algorithm>
 
 #include "report/counts_json.hpp"
+#include "report/counts_text.hpp"
 
 namespace shootdown::report {
 
 namespace {
-
-std::string grouped(std::uint64_t n) {
-  std::string digits = std::to_string(n);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ' ');
-  return digits;
-}
 
 std::string granule(unsigned page_shift) { return fmt::format("{}k", (1u << page_shift) >> 10); }
 
@@ -25,26 +20,6 @@ std::string size(std::uint64_t bytes) {
     if (bytes != 0 && bytes % (std::uint64_t{1} << shift) == 0)
       return fmt::format("{}{}", bytes >> shift, unit);
   return std::to_string(bytes);
-}
-
-std::uint64_t total(const Counts& counts) {
-  std::uint64_t n = 0;
-  for (std::uint64_t count : counts.tlbi) n += count;
-  return n;
-}
-
-/// "262 152 VAALE1IS, 513 VAAE1IS": the most frequent first.
-std::string by_operation(const Counts& counts) {
-  std::vector<std::size_t> order;
-  for (std::size_t i = 0; i < counts.tlbi.size(); ++i)
-    if (counts.tlbi[i] != 0) order.push_back(i);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return counts.tlbi[a] > counts.tlbi[b]; });
-  std::string text;
-  for (std::size_t i : order)
-    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", grouped(counts.tlbi[i]),
-                        vmsa::tlbi_name(vmsa::tlbi_ops[i]).c_str());
-  return text.empty() ? "none" : text;
 }
 
 bool same_table(const BootResult& a, const BootResult& b) {
@@ -67,11 +42,11 @@ void write_row(std::ostream& out, const BootResult& r, const BootTextStyle& styl
   const char* colour = !style.colour ? "" : r.passed() ? "\x1b[32m" : "\x1b[31m";
   out << fmt::format("{:<20}{}{:<8}{}{:>7}{:>9}{:>9}{:>10}{:>8}{:>13}{:>9}   {}\n", r.strategy, colour,
                      r.passed() ? "pass" : "FAIL", style.colour ? "\x1b[0m" : "", grouped(r.stale_accesses),
-                     grouped(total(r.counts)),
+                     grouped(tlbi_total(r.counts)),
                      grouped(r.counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
                      grouped(r.counts.descriptor_stores), grouped(r.counts.tables_freed),
                      r.counts.instructions ? grouped(*r.counts.instructions) : "-",
-                     r.time_ratio ? fmt::format("{:.2g}", *r.time_ratio) : "-", by_operation(r.counts));
+                     r.time_ratio ? fmt::format("{:.2g}", *r.time_ratio) : "-", tlbi_by_operation(r.counts));
   for (const std::string& failure : r.failures) out << "    " << failure << '\n';
 }
 

@@ -43,9 +43,10 @@ void write_sweep_text(std::ostream& out, const std::vector<ordered_json>& lines)
   const auto strategies = distinct(lines, "strategy");
   const ordered_json& head = lines.front();
   out << fmt::format(
-      "{} on {}, load of the others {}, linear map by {}, repeat-TLBI erratum workaround {}: estimated time "
-      "(! RCU stall)\n\n",
+      "{} on {}, {}, load of the others {}, linear map by {}, repeat-TLBI erratum workaround {}: estimated "
+      "time (median; ! RCU stall)\n\n",
       head.at("scenario").get<std::string>(), head.at("profile").get<std::string>(),
+      readable_features(head.at("range_tlbi").get<bool>(), head.at("bbm").get<std::string>()),
       head.at("load").get<std::string>(), head.at("mapping").get<std::string>(),
       head.at("erratum").get<bool>() ? "on" : "off");
   out << fmt::format("{:<8}{:<5}{:>8}{:>6}", "pages", "VA", "memory", "CPUs");

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 
@@ -50,10 +51,27 @@ std::string readable_bytes(timed::Bytes bytes) {
   return fmt::format("{}B", bytes.value);
 }
 
+std::string readable_features(bool range_tlbi, std::string_view bbm) {
+  const auto level = std::find(timed::bbm_names.begin(), timed::bbm_names.end(), bbm);
+  constexpr std::array<std::string_view, 4> levels{"0", "1", "2", "2 without conflict aborts"};
+  return fmt::format("{}, FEAT_BBM level {}", range_tlbi ? "range TLBI" : "no range TLBI",
+                     levels[static_cast<std::size_t>(level - timed::bbm_names.begin())]);
+}
+
+std::string readable_figures(const std::array<unsigned, timed::status_names.size()>& counts) {
+  const auto of = [&](timed::Status s) { return counts[static_cast<std::size_t>(s)]; };
+  return fmt::format("{} figures: {} measured on this machine, {} published, {} derived, {} guessed",
+                     timed::param_count, of(timed::Status::user), of(timed::Status::published),
+                     of(timed::Status::derived), of(timed::Status::guess));
+}
+
 ordered_json time_json(const TimeResult& r) {
   ordered_json breakdown = ordered_json::object();
   for (std::size_t i = 0; i < timed::cost_names.size(); ++i)
     breakdown[std::string(timed::cost_names[i])] = whole(r.breakdown.parts[i]);
+  ordered_json figures = ordered_json::object();
+  for (std::size_t i = 0; i < timed::status_names.size(); ++i)
+    figures[std::string(timed::status_names[i])] = r.figure_counts[i];
   ordered_json json;
   json["command"] = "time";
   json["scenario"] = r.scenario;
@@ -64,6 +82,10 @@ ordered_json time_json(const TimeResult& r) {
   json["memory_bytes"] = r.memory.value;
   json["profile"] = r.profile;
   json["profile_digest"] = r.profile_digest;
+  json["sockets"] = r.sockets;
+  json["range_tlbi"] = r.range_tlbi;
+  json["bbm"] = timed::bbm_names[static_cast<std::size_t>(r.bbm)];
+  json["figures"] = std::move(figures);
   json["load"] = r.load;
   json["mapping"] = r.mapping;
   json["vmemmap"] = r.vmemmap;
@@ -86,6 +108,7 @@ ordered_json time_json(const TimeResult& r) {
   json["longest_stretch_ns"] = whole(r.longest_stretch);
   json["rcu_stall_warning"] = r.rcu_stall_warning;
   json["warnings"] = r.warnings;
+  json["remarks"] = r.remarks;
   json["host_seconds"] = r.host_seconds;
   json["host_peak_bytes"] = r.host_peak.value;
   return json;
@@ -95,7 +118,7 @@ std::string time_key(const ordered_json& json) {
   std::string key;
   for (const char* part :
        {"scenario", "strategy", "granule", "va_bits", "cpus", "memory_bytes", "profile", "profile_digest",
-        "load", "mapping", "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
+        "sockets", "load", "mapping", "vmemmap", "erratum", "blocks_one_by_one", "seed", "samples"}) {
     const auto found = json.find(part);
     key += (found == json.end() ? std::string("?") : found->dump()) + '|';
   }

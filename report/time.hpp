@@ -3,8 +3,10 @@
 // Counts are exact and times are estimates; they never share a column.
 #pragma once
 
+#include <array>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -28,6 +30,9 @@ struct TimeResult {
   timed::Bytes memory;
   std::string profile;
   std::string profile_digest;
+  bool range_tlbi = true;
+  vmsa::BbmLevel bbm = vmsa::BbmLevel::level0;
+  std::array<unsigned, timed::status_names.size()> figure_counts{};  ///< the profile's figures, by status
   std::string mapping;
   std::string vmemmap;
   bool erratum = false;
@@ -47,6 +52,7 @@ struct TimeResult {
 
   Counts counts;
   std::vector<std::string> warnings;
+  std::vector<std::string> remarks;  ///< where the strategy did something else than its name says
   std::uint64_t seed = 0;
   unsigned samples = 0;
   double host_seconds = 0;
@@ -60,6 +66,10 @@ std::string time_key(const nlohmann::ordered_json& json);
 /// All results of one invocation; those that differ in strategy alone share a table.
 void write_time_text(std::ostream& out, const std::vector<TimeResult>& results);
 
+/// "range TLBI, FEAT_BBM level 0": what a machine has of what decides which operations are issued.
+std::string readable_features(bool range_tlbi, std::string_view bbm);
+/// "48 figures: 0 measured on this machine, 3 published, 14 derived, 31 guessed".
+std::string readable_figures(const std::array<unsigned, timed::status_names.size()>& counts);
 /// "60.2 s", "417 us": three digits.
 std::string readable_time(timed::Nanoseconds time);
 /// "480G", "1.5T", "128M".

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "report/counts_text.hpp"
 #include "report/published.hpp"
 #include "report/time.hpp"
 
@@ -15,22 +16,10 @@ namespace {
 using timed::Cost;
 using timed::Nanoseconds;
 
-std::string thousands(std::uint64_t n) {
-  std::string digits = std::to_string(n);
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, 1, ' ');
-  return digits;
-}
-
-std::uint64_t tlbi_total(const Counts& counts) {
-  std::uint64_t sum = 0;
-  for (std::uint64_t n : counts.tlbi) sum += n;
-  return sum;
-}
-
 bool same_table(const TimeResult& a, const TimeResult& b) {
   return a.scenario == b.scenario && a.page_shift == b.page_shift && a.va_bits == b.va_bits &&
-         a.cpus == b.cpus && a.memory == b.memory && a.profile == b.profile && a.mapping == b.mapping &&
-         a.vmemmap == b.vmemmap && a.load == b.load && a.erratum == b.erratum &&
+         a.cpus == b.cpus && a.sockets == b.sockets && a.memory == b.memory && a.profile == b.profile &&
+         a.mapping == b.mapping && a.vmemmap == b.vmemmap && a.load == b.load && a.erratum == b.erratum &&
          a.blocks_one_by_one == b.blocks_one_by_one;
 }
 
@@ -39,11 +28,12 @@ std::string heading(const TimeResult& r) {
       fmt::format("{} of {}, {}K pages, {}-bit VA, linear map by {}, vmemmap by {}{}\n", r.scenario,
                   readable_bytes(r.memory), (std::uint64_t{1} << r.page_shift) >> 10, r.va_bits, r.mapping,
                   r.vmemmap, r.blocks_one_by_one ? ", memory blocks one by one" : "");
-  return text +
-         fmt::format(
-             "on {}, {} CPU{}, {} socket{}, load of the others {}; repeat-TLBI erratum workaround {}\n",
-             r.profile, r.cpus, r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s", r.load,
-             r.erratum ? "on" : "off");
+  text += fmt::format(
+      "on {}: {} CPU{}, {} socket{}, {}; load of the others {}; repeat-TLBI erratum workaround {}\n",
+      r.profile, r.cpus, r.cpus == 1 ? "" : "s", r.sockets, r.sockets == 1 ? "" : "s",
+      readable_features(r.range_tlbi, timed::bbm_names[static_cast<std::size_t>(r.bbm)]), r.load,
+      r.erratum ? "on" : "off");
+  return text + fmt::format("the profile's {}\n", readable_figures(r.figure_counts));
 }
 
 /// The two or three parts that take the most, as "linear_leaf_flush 98 %".
@@ -62,32 +52,36 @@ std::string where_time_goes(const TimeResult& r) {
   return text;
 }
 
+/// Estimates left of the bar, counts right of it.
 void write_table(std::ostream& out, const std::vector<const TimeResult*>& rows) {
-  const bool published =
-      std::any_of(rows.begin(), rows.end(), [](const TimeResult* r) { return published_for(*r); });
   out << heading(*rows.front()) << '\n';
-  out << fmt::format("{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", "estimated time", "", "  5 to 95 %",
-                     "ratio", published ? fmt::format("  {:<16}{:<23}", "published", "ours is") : "", "TLBI",
-                     "DSB ISH", "tables");
+  out << fmt::format("{:<19}{:>9}  {:<19}{:>9}  |{:>12}{:>12}{:>8}   {}\n", "estimated time", "median",
+                     "  5 to 95 %", "ratio", "TLBI", "DSB ISH", "tables", "TLBI by operation");
   for (const TimeResult* r : rows) {
     const std::string range = fmt::format("{} .. {}", readable_time(r->low), readable_time(r->high));
     const double ratio = r->simulated / rows.front()->simulated;
-    const auto source = published_for(*r);
-    out << fmt::format(
-        "{:<19}{:>9}  {:<19}{:>9}{}  |{:>12}{:>12}{:>8}\n", r->strategy, readable_time(r->simulated), range,
-        fmt::format("{:.3g}", ratio),
-        published ? fmt::format("  {:<16}{:<23}", source ? source->figure : "-", source ? source->ours : "")
-                  : "",
-        thousands(tlbi_total(r->counts)),
-        thousands(r->counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
-        thousands(r->counts.tables_freed));
+    std::string operations = tlbi_by_operation(r->counts);
+    for (const std::string& remark : r->remarks) operations += "; " + remark;
+    out << fmt::format("{:<19}{:>9}  {:<19}{:>9}  |{:>12}{:>12}{:>8}   {}\n", r->strategy,
+                       readable_time(r->simulated), range, fmt::format("{:.3g}", ratio),
+                       grouped(tlbi_total(r->counts)),
+                       grouped(r->counts.dsb[static_cast<std::size_t>(machine::Dsb::ish)]),
+                       grouped(r->counts.tables_freed), operations);
   }
+}
+
+void write_published(std::ostream& out, const std::vector<const TimeResult*>& rows) {
+  if (std::none_of(rows.begin(), rows.end(), [](const TimeResult* r) { return published_for(*r); })) return;
+  out << "\npublished for this case (list predictions has the others)\n";
+  for (const TimeResult* r : rows)
+    if (const auto source = published_for(*r))
+      out << fmt::format("  {:<19}{:<16}  ours is {}\n", r->strategy, source->figure, source->ours);
 }
 
 void write_details(std::ostream& out, const std::vector<const TimeResult*>& rows) {
   out << "\nwhere the time goes\n";
   for (const TimeResult* r : rows) out << fmt::format("  {:<19}{}\n", r->strategy, where_time_goes(*r));
-  out << "what moves the estimate most (others central)\n";
+  out << "what moves the estimate most (all others at their medians)\n";
   for (const TimeResult* r : rows)
     out << fmt::format("  {:<19}{} ({}): {} .. {}\n", r->strategy, r->dominant_parameter,
                        timed::status_names[static_cast<std::size_t>(r->dominant_status)],
@@ -113,12 +107,14 @@ void write_time_text(std::ostream& out, const std::vector<TimeResult>& results) 
     for (; i < results.size() && same_table(results[first], results[i]); ++i) rows.push_back(&results[i]);
     if (first > 0) out << '\n';
     write_table(out, rows);
+    write_published(out, rows);
     write_details(out, rows);
   }
   if (results.empty()) return;
   out << fmt::format(
-      "\nCounts are exact. Times are estimates: ranges from {} samples, seed {}; docs/timed.md says which "
-      "figures are\npublished, fitted or guessed. Hot-add and the host's own work are not in them.\n",
+      "\nCounts are exact. Times are estimates: the median of {} samples (seed {}), and their 5th and 95th "
+      "percentile;\ndocs/timed.md says which figures are published, fitted or guessed. Hot-add and the "
+      "host's own work are not in them.\n",
       results.front().samples, results.front().seed);
 }
 

@@ -58,8 +58,11 @@ struct PricedOn {
   unsigned cpus;
   timed::Load load;
   timed::Sampling sampling;
+  unsigned sockets = 0;  ///< 0: as many as that many CPUs fill
 
-  timed::MachineSetup setup() const { return {cpus, profile.sockets_for(cpus), load}; }
+  timed::MachineSetup setup() const {
+    return {cpus, sockets == 0 ? profile.sockets_for(cpus) : sockets, load};
+  }
 };
 /// The question alone, without an answer.
 report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const PricedOn& on);

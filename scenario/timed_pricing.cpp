@@ -4,6 +4,7 @@
 
 #include "machine/timed/profile.hpp"
 #include "machine/timed/system.hpp"
+#include "report/counts_text.hpp"
 #include "scenario/timed_hot_remove.hpp"
 #include "vmsa/layout.hpp"
 
@@ -59,6 +60,9 @@ report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const PricedOn
   result.memory = spec.memory;
   result.profile = on.profile.name;
   result.profile_digest = on.profile.digest();
+  result.range_tlbi = on.profile.range_tlbi;
+  result.bbm = on.profile.bbm;
+  result.figure_counts = on.profile.status_counts();
   result.mapping = spec.mapping.name;
   result.vmemmap = spec.regime.vmemmap_uses_blocks() && spec.vmemmap_blocks ? "block" : "pages";
   result.erratum = spec.repeat_tlbi;
@@ -68,30 +72,74 @@ report::TimeResult describe_hot_remove(const HotRemoveSpec& spec, const PricedOn
   return result;
 }
 
+namespace {
+
+/// What one run costs under each sample of the figures.
+struct Priced {
+  std::vector<Nanoseconds> total, stretch, stolen, stall;
+  timed::Breakdown parts;  ///< summed over the samples
+  unsigned interrupted_cpus = 0;
+  std::size_t stalls_warned = 0;
+
+  void add(const HotRemoveRun& run, const ParamValues& values, const timed::MachineSetup& setup) {
+    timed::System system(values, setup);
+    system.run(0, run.removal);
+    total.push_back(system.now(0));
+    stretch.push_back(system.prices().total(run.longest_stretch));
+    parts += system.prices().breakdown(run.removal);
+    const timed::Bystanders others = system.bystanders();
+    stolen.push_back(others.stolen_total);
+    stall.push_back(others.stall_max);
+    interrupted_cpus = others.interrupted_cpus;
+    stalls_warned += stretch.back() >= values.time(timed::Param::rcu_stall_timeout) ? 1 : 0;
+  }
+  /// The parts in the proportions of their means, so that they add up to `whole`.
+  timed::Breakdown breakdown(Nanoseconds whole) const {
+    timed::Breakdown scaled;
+    const Nanoseconds sum = parts.total();
+    if (sum == Nanoseconds(0)) return scaled;
+    for (std::size_t i = 0; i < scaled.parts.size(); ++i) scaled.parts[i] = whole * (parts.parts[i] / sum);
+    return scaled;
+  }
+};
+
+/// Linux flushes everything where a range has too many pages, and without range TLBI a table's worth is too many: a
+/// strategy of range flushes is then another one.
+std::vector<std::string> remarks_on(const HotRemoveSpec& spec, const report::Counts& counts) {
+  const std::uint64_t n = counts.tlbi[vmsa::tlbi_index(vmsa::vmalle1is)];
+  if (n == 0) return {};
+  return {fmt::format("{}: {} of everything instead of {}",
+                      spec.range_tlbi ? "range too long" : "no range TLBI",
+                      n == 1 ? "one flush" : report::grouped(n) + " flushes", n == 1 ? "a range" : "ranges")};
+}
+
+}  // namespace
+
 report::TimeResult price_hot_remove(const HotRemoveSpec& spec, const HotRemoveRun& run, const PricedOn& on) {
   const timed::MachineSetup setup = on.setup();
-  const ParamValues central = on.profile.central();
-  timed::System system(central, setup);
-  system.run(0, run.removal);
-  const timed::Uncertainty range = timed::sample(on.profile, on.sampling, [&](const ParamValues& v) {
-    return timed::Prices(v, setup).total(run.removal);
-  });
+  Priced priced;
+  timed::for_each_sample(on.profile, on.sampling, [&](const ParamValues& v) { priced.add(run, v, setup); });
+  const timed::Percentiles<Nanoseconds> total = timed::percentiles(priced.total);
+  const timed::Dominant dominant = timed::find_dominant(
+      on.profile, [&](const ParamValues& v) { return timed::Prices(v, setup).total(run.removal); });
 
   report::TimeResult result = describe_hot_remove(spec, on);
-  result.simulated = system.now(0);
-  result.low = range.low;
-  result.high = range.high;
-  const timed::ParamInfo& dominant = timed::info(range.dominant);
-  result.dominant_parameter = fmt::format("{}.{}", dominant.group, dominant.key);
-  result.dominant_status = on.profile[range.dominant].status;
-  result.dominant_low = range.dominant_low;
-  result.dominant_high = range.dominant_high;
-  result.breakdown = system.prices().breakdown(run.removal);
-  result.bystanders = system.bystanders();
-  result.longest_stretch = system.prices().total(run.longest_stretch);
-  result.rcu_stall_warning = result.longest_stretch >= central.time(timed::Param::rcu_stall_timeout);
+  result.simulated = total.median;
+  result.low = total.low;
+  result.high = total.high;
+  const timed::ParamInfo& info = timed::info(dominant.param);
+  result.dominant_parameter = fmt::format("{}.{}", info.group, info.key);
+  result.dominant_status = on.profile[dominant.param].status;
+  result.dominant_low = dominant.low;
+  result.dominant_high = dominant.high;
+  result.breakdown = priced.breakdown(total.median);
+  result.bystanders = {timed::percentiles(priced.stolen).median, timed::percentiles(priced.stall).median,
+                       priced.interrupted_cpus};
+  result.longest_stretch = timed::percentiles(priced.stretch).median;
+  result.rcu_stall_warning = 2 * priced.stalls_warned >= priced.total.size();
   result.counts = run.removal.counts();
   result.warnings = run.warnings;
+  result.remarks = remarks_on(spec, result.counts);
   result.host_seconds = run.host_seconds;
   result.host_peak = run.host_peak;
   return result;

@@ -84,7 +84,7 @@ inline constexpr std::array<ParamInfo, param_count> param_infos{{
     {Param::broadcast_per_socket, "broadcast", "per_extra_socket", Dimension::time, 0, 20e3,
      "growth with each socket after the first"},
     {Param::broadcast_service, "broadcast", "service", Dimension::time, 10, 50e3,
-     "system-wide time per completed broadcast when many CPUs issue"},
+     "system-wide time per completed broadcast when several CPUs issue"},
     {Param::broadcast_issue, "broadcast", "issue", Dimension::time, 1, 5e3,
      "issuing one TLBI without waiting"},
     {Param::broadcast_queue_depth, "broadcast", "queue_depth", Dimension::count, 1, 1024,

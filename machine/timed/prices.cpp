@@ -31,6 +31,9 @@ constexpr Cost walk_cost(Phase phase) {
 
 constexpr double as_number(std::uint64_t n) { return static_cast<double>(n); }
 
+/// Of x^2 + p x + q = 0.
+double larger_root(double p, double q) { return std::sqrt(std::max(0.0, p * p / 4 - q)) - p / 2; }
+
 }  // namespace
 
 Nanoseconds Breakdown::total() const {
@@ -46,29 +49,31 @@ Breakdown& Breakdown::operator+=(const Breakdown& other) {
 
 Prices::Prices(const ParamValues& values, MachineSetup setup)
     : values_(values), setup_(setup), load_(figures_of(setup.load, values)) {
-  const Nanoseconds latency = values.time(Param::broadcast_base) +
-                              values.time(Param::broadcast_per_cpu) * setup.cpus +
-                              values.time(Param::broadcast_per_socket) * (setup.sockets - 1.0);
-  // One issuer cannot complete more than the whole system does.
-  broadcast_ = max(latency, values.time(Param::broadcast_service));
+  broadcast_ = values.time(Param::broadcast_base) + values.time(Param::broadcast_per_cpu) * setup.cpus +
+               values.time(Param::broadcast_per_socket) * (setup.sockets - 1.0);
 }
 
 Nanoseconds Prices::broadcast_of_load() const {
+  if (setup_.cpus <= 2) return broadcast_;  // nobody to wait for
   const Nanoseconds service = values_.time(Param::broadcast_service);
   return max(broadcast_, service * (setup_.cpus - 1.0) - load_.broadcast_interval);
 }
 
 Nanoseconds Prices::broadcast_beside_load(Nanoseconds apart) const {
-  if (!load_.broadcasts) return broadcast_;
-  // Everybody waits equally long, R, at one server that is never idle: 1/(apart + R) + m/(interval + R) = 1/service.
-  // Where that R is below the latency of a lone issuer, the server has time to spare.
+  if (!load_.broadcasts || setup_.cpus < 2) return broadcast_;
   const double m = setup_.cpus - 1.0;
   const double own = apart.value;
   const double other = load_.broadcast_interval.value;
   const double service = values_[Param::broadcast_service];
-  const double half = (own + other - service * (1 + m)) / 2;
-  const double rest = own * other - service * (other + m * own);
-  return max(broadcast_, Nanoseconds(std::sqrt(std::max(0.0, half * half - rest)) - half));
+  const double alone = broadcast_.value;
+  // Everybody waits equally long, R, at one server that is never idle: 1/(apart + R) + m/(interval + R) = 1/service.
+  const double never_idle =
+      larger_root(own + other - service * (1 + m), own * other - service * (other + m * own));
+  // A server that is slow with many and mostly has one: each broadcast of another that comes in one round of ours,
+  // m (apart + R)/(interval + R) of them, costs its own service and makes our next one a contended one.
+  const double each = service + std::max(0.0, service - alone);
+  const double mostly_one = larger_root(other - m * each - alone, -own * m * each - alone * other);
+  return max(broadcast_, Nanoseconds(std::min(never_idle, mostly_one)));
 }
 
 Nanoseconds Prices::batch(const Batch& b, Nanoseconds latency) const {
@@ -77,7 +82,9 @@ Nanoseconds Prices::batch(const Batch& b, Nanoseconds latency) const {
   if (b.ranges > 0) slowest = std::max(slowest, values_[Param::range_factor]);
   if (b.alls > 0) slowest = std::max(slowest, values_[Param::flush_all_factor]);
   const Nanoseconds issue = values_.time(Param::broadcast_issue);
-  const Nanoseconds drain = values_.time(Param::broadcast_service) * values_[Param::broadcast_backpressure];
+  // What a full queue drains at is a share of what completing one takes: for a lone issuer never more than its own.
+  const Nanoseconds completion = min(values_.time(Param::broadcast_service), broadcast_);
+  const Nanoseconds drain = completion * values_[Param::broadcast_backpressure];
   const double queued = std::max(0.0, operations - values_[Param::broadcast_queue_depth]);
   return latency * slowest + issue * (operations - 1) + max(Nanoseconds(0), drain - issue) * queued +
          values_.time(Param::range_per_64_pages) * (as_number(b.range_pages) / 64);

@@ -60,7 +60,8 @@ class Prices {
   Prices(const ParamValues& values, MachineSetup setup);
 
   const LoadFigures& load() const { return load_; }
-  /// A TLBI to everybody and the DSB that completes it, one issuer.
+  /// A TLBI to everybody and the DSB that completes it, one issuer. What the whole system completes when many issue
+  /// says nothing about it: they get into each other's way.
   Nanoseconds broadcast() const { return broadcast_; }
   /// The same for a CPU that does `apart` of other work between two, beside others that broadcast as well.
   Nanoseconds broadcast_beside_load(Nanoseconds apart) const;

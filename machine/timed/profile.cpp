@@ -34,6 +34,12 @@ std::string Profile::digest() const {
   return fmt::format("{:016x}", hash);
 }
 
+std::array<unsigned, status_names.size()> Profile::status_counts() const {
+  std::array<unsigned, status_names.size()> counts{};
+  for (const Figure& f : figures) ++counts[static_cast<std::size_t>(f.status)];
+  return counts;
+}
+
 unsigned Profile::sockets_for(unsigned n) const {
   const unsigned per_socket = (cpus + sockets - 1) / sockets;
   return (n + per_socket - 1) / per_socket;

@@ -17,7 +17,7 @@ enum class Status : std::uint8_t {
   published,  ///< a public measurement or document says so
   derived,    ///< computed from one; the source says how
   guess,      ///< an engineer's guess
-  user,       ///< from the user's own file
+  user,       ///< measured on this very machine by whoever wrote the profile
 };
 inline constexpr std::array<std::string_view, 4> status_names{"published", "derived", "guess", "user"};
 
@@ -28,6 +28,9 @@ struct TimeUnit {
 inline constexpr std::array<TimeUnit, 4> time_units{{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}}};
 /// A figure's value as a profile would say it: "0.35 us" is "350 ns", 0.5 is "0.5".
 std::string readable(const ParamInfo& p, double value);
+
+/// FEAT_BBM levels as profiles spell them, by vmsa::BbmLevel.
+inline constexpr std::array<std::string_view, 4> bbm_names{"level0", "level1", "level2", "level2_no_abort"};
 
 struct Figure {
   double value = 0;
@@ -53,6 +56,8 @@ struct Profile {
   ParamValues central() const;
   /// Sixteen hex digits over everything that decides a result: two results with equal digests are comparable.
   std::string digest() const;
+  /// How many figures have each status, by Status.
+  std::array<unsigned, status_names.size()> status_counts() const;
   /// Sockets that `n` CPUs of this kind fill.
   unsigned sockets_for(unsigned n) const;
 };

@@ -145,11 +145,10 @@ Result read_machine(const Context& in, const toml::node& node, Profile& profile)
       if (!value.is_boolean()) return in.fail(value, fmt::format("machine.{} must be true or false", name));
       (name == "range_tlbi" ? profile.range_tlbi : profile.repeat_tlbi_affected) = value.value_or(false);
     } else if (name == "bbm") {
-      constexpr std::array<std::string_view, 4> names{"level0", "level1", "level2", "level2_no_abort"};
-      const auto found = std::find(names.begin(), names.end(), value.value_or(std::string_view{}));
-      if (found == names.end())
+      const auto found = std::find(bbm_names.begin(), bbm_names.end(), value.value_or(std::string_view{}));
+      if (found == bbm_names.end())
         return in.fail(value, "machine.bbm must be level0, level1, level2 or level2_no_abort");
-      profile.bbm = static_cast<vmsa::BbmLevel>(found - names.begin());
+      profile.bbm = static_cast<vmsa::BbmLevel>(found - bbm_names.begin());
     } else {
       return in.fail(value, fmt::format("unknown key 'machine.{}'; expected cpus, sockets, range_tlbi, bbm, "
                                         "repeat_tlbi_affected",

@@ -9,13 +9,15 @@
 
 namespace shootdown::timed {
 
-/// Broadcast invalidations of all CPUs go through one server: whoever comes while it is busy waits.
+/// Broadcast invalidations of all CPUs go through one server: whoever comes while it is busy waits. How long one
+/// occupies it is a measurement under contention; whoever finds it idle occupies it for no longer than it takes alone.
 class Interconnect {
  public:
   /// A batch that arrives at `now` and alone would take `latency`; `work` is what it occupies the server for.
   /// Returns when it is complete. Arrivals are in order of time, or nearly.
   Nanoseconds complete(Nanoseconds now, Nanoseconds latency, Nanoseconds work) {
-    free_at_ = max(free_at_, now) + work;
+    const bool contended = free_at_ > now;
+    free_at_ = contended ? free_at_ + work : now + min(work, latency);
     return max(now + latency, free_at_);
   }
 

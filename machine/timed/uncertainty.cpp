@@ -2,9 +2,7 @@
 // Monte Carlo over the figures, and one figure at a time.
 #include "machine/timed/uncertainty.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "machine/timed/random.hpp"
 
@@ -21,11 +19,31 @@ double triangle(const Figure& f, double u) {
   return f.high - std::sqrt((1 - u) * width * (f.high - f.value));
 }
 
-void find_dominant(const Profile& profile, const std::function<Nanoseconds(const ParamValues&)>& evaluate,
-                   Uncertainty& out) {
+}  // namespace
+
+ParamValues medians(const Profile& profile) {
+  ParamValues values;
+  for (const ParamInfo& p : param_infos) values[p.param] = triangle(profile[p.param], 0.5);
+  return values;
+}
+
+void for_each_sample(const Profile& profile, const Sampling& sampling,
+                     const std::function<void(const ParamValues&)>& use) {
+  if (sampling.samples == 0) return use(medians(profile));
+  Random random(sampling.seed);
+  for (unsigned i = 0; i < sampling.samples; ++i) {
+    ParamValues values;
+    for (const ParamInfo& p : param_infos) values[p.param] = triangle(profile[p.param], random.uniform());
+    use(values);
+  }
+}
+
+Dominant find_dominant(const Profile& profile,
+                       const std::function<Nanoseconds(const ParamValues&)>& evaluate) {
+  Dominant out;
   double widest = -1;
   for (const ParamInfo& p : param_infos) {
-    ParamValues values = profile.central();
+    ParamValues values = medians(profile);
     values[p.param] = profile[p.param].low;
     const Nanoseconds low = evaluate(values);
     values[p.param] = profile[p.param].high;
@@ -33,34 +51,8 @@ void find_dominant(const Profile& profile, const std::function<Nanoseconds(const
     const double swing = std::abs((high - low).value);
     if (swing <= widest) continue;
     widest = swing;
-    out.dominant = p.param;
-    out.dominant_low = min(low, high);
-    out.dominant_high = max(low, high);
+    out = {p.param, min(low, high), max(low, high)};
   }
-}
-
-}  // namespace
-
-Uncertainty sample(const Profile& profile, const Sampling& sampling,
-                   const std::function<Nanoseconds(const ParamValues&)>& evaluate) {
-  Random random(sampling.seed);
-  std::vector<Nanoseconds> results;
-  results.reserve(sampling.samples);
-  for (unsigned i = 0; i < sampling.samples; ++i) {
-    ParamValues values;
-    for (const ParamInfo& p : param_infos) values[p.param] = triangle(profile[p.param], random.uniform());
-    results.push_back(evaluate(values));
-  }
-  Uncertainty out;
-  if (results.empty()) {
-    out.low = out.high = evaluate(profile.central());
-  } else {
-    std::sort(results.begin(), results.end());
-    const std::size_t last = results.size() - 1;
-    out.low = results[last * 5 / 100];
-    out.high = results[last - last * 5 / 100];
-  }
-  find_dominant(profile, evaluate, out);
   return out;
 }
 

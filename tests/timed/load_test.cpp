@@ -81,8 +81,11 @@ TEST(Load, MprotectAndTheRemoverSlowEachOtherDown) {
 
 /// Mean time that CPU 0 waits for a broadcast when each CPU broadcasts after `think` of its own work, over and over.
 double simulated_wait(System& system, const std::function<Nanoseconds(unsigned)>& think) {
-  constexpr unsigned rounds = 400;
+  constexpr unsigned rounds = 2000;
   double waited = 0;
+  for (unsigned cpu = 1; cpu < system.cpu_count(); ++cpu)  // not all of them at the same moment
+    system.work(cpu, think(cpu) * (cpu / (system.cpu_count() - 1.0)));
+  if (system.cpu_count() > 1) system.work(0, think(1));  // when they begin to arrive
   for (unsigned done = 0; done < rounds;) {
     unsigned next = 0;
     for (unsigned cpu = 1; cpu < system.cpu_count(); ++cpu)
@@ -100,10 +103,13 @@ TEST(Load, TheClosedFormOfContentionIsWhatASimulationGives) {
   struct Case {
     unsigned cpus;
     double apart_ns, interval_ns;
+    double service_ns = 300;  // 900: well above what a lone issuer needs
   };
   for (const Case c : {Case{72, 10, 2500}, Case{72, 10, 20'000}, Case{72, 4000, 2500}, Case{16, 10, 2500},
-                       Case{160, 1000, 50'000}, Case{2, 10, 100}, Case{72, 10, 1e6}}) {
+                       Case{160, 1000, 50'000}, Case{2, 10, 100}, Case{72, 10, 1e6}, Case{8, 10, 1e6, 900},
+                       Case{72, 10, 1e6, 900}, Case{72, 10, 20'000, 900}, Case{1, 10, 2500, 900}}) {
     ParamValues v = grace();
+    v[Param::broadcast_service] = c.service_ns;
     v[Param::broadcast_interval] = c.interval_ns;
     const Prices prices(v, {c.cpus, 1, Load::mprotect});
     System system(v, {c.cpus, 1});
