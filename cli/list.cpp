@@ -56,7 +56,8 @@ Items rules() {
   Items all;
   for (std::size_t i = 1; i < shadow::harm_texts.size(); ++i)
     all.push_back({shadow::harm_texts[i].name,
-                   fmt::format("{} ({})", shadow::harm_texts[i].meaning, finders(shadow::harm_texts[i])), "harm"});
+                   fmt::format("{} ({})", shadow::harm_texts[i].meaning, finders(shadow::harm_texts[i])),
+                   "harm"});
   for (std::size_t i = 1; i < shadow::cause_texts.size(); ++i)
     all.push_back({shadow::cause_texts[i].name, shadow::cause_texts[i].meaning, "cause"});
   return all;

@@ -147,9 +147,12 @@ SearchResult search(System& system, const System::State& from, const SearchOptio
                     const std::function<void(const System::State&)>& at_end) {
   // What it learns about its CPUs on the way may make it begin again, from the start: a few levels at most.
   const bool from_start = from == system.initial();
-  for (;;) {
+  for (double seconds = 0;;) {
     SearchResult result = Search(system, from_start ? system.initial() : from, options).run(at_end);
-    const bool again = system.outdated() || (result.ending == Ending::exhausted && system.needs_another_pass());
+    const bool again =
+        system.outdated() || (result.ending == Ending::exhausted && system.needs_another_pass());
+    seconds += result.seconds;
+    result.seconds = seconds;  // of all passes
     if (!from_start || !again) return result;
     system.begin_again();
   }

@@ -67,7 +67,8 @@ class Calls {
     return self().perform(op::FetchUpdate{slot, op::Update::clear, bits, order}, at);
   }
   /// The same on words of data that CPUs share.
-  SHOOTDOWN_CALL std::uint64_t read_word(PhysAddr pa, Order order = Order::relaxed, Where at = Where::current()) {
+  SHOOTDOWN_CALL std::uint64_t read_word(PhysAddr pa, Order order = Order::relaxed,
+                                         Where at = Where::current()) {
     return self().perform(op::ReadOnce{pa, order, Word::data}, at).bits;
   }
   SHOOTDOWN_CALL void write_word(PhysAddr pa, std::uint64_t value, Order order = Order::relaxed,

@@ -221,9 +221,10 @@ struct OperationList {};
 
 /// The list.
 using Operations =
-    OperationList<op::ReadOnce, op::WriteOnce, op::Cmpxchg, op::FetchUpdate, op::Dmb, op::Dsb, op::Isb, op::Tlbi, op::Load, op::Store,
-                  op::AllocPages, op::ClearPage, op::FreePages, op::DeferFree, op::TakeDeferred,
-                  op::ReleaseRange, op::MemblockAdd, op::MemblockRemove, op::PfnValid, op::TakeLock,
-                  op::DropLock, op::TakeLockShared, op::DropLockShared, op::CondResched, op::Warn>;
+    OperationList<op::ReadOnce, op::WriteOnce, op::Cmpxchg, op::FetchUpdate, op::Dmb, op::Dsb, op::Isb,
+                  op::Tlbi, op::Load, op::Store, op::AllocPages, op::ClearPage, op::FreePages, op::DeferFree,
+                  op::TakeDeferred, op::ReleaseRange, op::MemblockAdd, op::MemblockRemove, op::PfnValid,
+                  op::TakeLock, op::DropLock, op::TakeLockShared, op::DropLockShared, op::CondResched,
+                  op::Warn>;
 
 }  // namespace shootdown::machine

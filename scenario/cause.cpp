@@ -139,17 +139,18 @@ Cause explain(System& system, const model::Violation& violation,
   const Event* given = giving_away(r, timeline, f.page);
   if (f.harm == Harm::walker_table) {
     // Freed under the walker, or still a table but at another place; else it met words of a page's last owner.
-    const bool table = !timeline.empty() &&
-                       system.world(timeline.back().after.env).page_at(f.page)->usage.state == model::PageState::table;
+    const bool table =
+        !timeline.empty() &&
+        system.world(timeline.back().after.env).page_at(f.page)->usage.state == model::PageState::table;
     return given != nullptr || table ? Cause::no_grace_period : Cause::none;
   }
   if (f.other_owner) return Cause::asid;
   if (f.live) return Cause::freed_early;
   if (f.harm == Harm::unexpected_fault && !timeline.empty())
     return explain_fault(system, violation, timeline);
-  const bool by_entry =
-      f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make ||
-      f.harm == Harm::stale_permission || (f.harm == Harm::lost_update && !f.holders.empty() && !f.now.valid());
+  const bool by_entry = f.harm == Harm::stale_page || f.harm == Harm::stale_table ||
+                        f.harm == Harm::break_before_make || f.harm == Harm::stale_permission ||
+                        (f.harm == Harm::lost_update && !f.holders.empty() && !f.now.valid());
   if (!by_entry || timeline.empty()) return Cause::none;
   if (violation.hardware)
     return Cause::freed_early;  // the page was put to use while walks could still reach it
@@ -163,7 +164,8 @@ Cause explain(System& system, const model::Violation& violation,
     return zeroed ? Cause::no_dsb : Cause::none;
   }
 
-  if (!f.entry.flights.empty() && f.entry.holders.empty()) return Cause::no_dsb;  // the erratum's repetition is missing
+  if (!f.entry.flights.empty() && f.entry.holders.empty())
+    return Cause::no_dsb;  // the erratum's repetition is missing
   // An invalidation is under way: what is missing is its completion.
   if (!f.entry.unsynchronised.empty() && f.entry.unsynchronised == f.entry.holders) return Cause::no_isb;
   shadow::CpuSet doomed = f.entry.unsynchronised;

@@ -39,7 +39,7 @@ struct HotRemoveConfig {
   bool dumper_takes_lock = true;  ///< off: the dumper before it learnt to
   bool memblock_last = true;      ///< off: the order before 2019, memblock removed first
   std::optional<model::Mutation> mutation;
-  bool early_reads = true;        ///< off: software reads in program order
+  bool early_reads = true;  ///< off: software reads in program order
 };
 
 /// Full geometry is a control of the scaling, for the default VA size of each granule; contiguous groups of real

@@ -11,7 +11,7 @@ namespace shootdown::scenario {
 
 /// Calls `see(event)` for everything that happens until the agent has nothing more to do, or `see` returns false. Returns
 /// the agent's last state.
-model::System::Local run_alone(model::System& system, model::System::State from, unsigned agent, model::Judge judge,
-                               const std::function<bool(const model::Event&)>& see);
+model::System::Local run_alone(model::System& system, model::System::State from, unsigned agent,
+                               model::Judge judge, const std::function<bool(const model::Event&)>& see);
 
 }  // namespace shootdown::scenario

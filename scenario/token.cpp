@@ -99,20 +99,19 @@ struct Field {
   unsigned limit;
 };
 std::vector<Field> fields(const HotRemoveConfig& c, std::uint32_t mutant) {
-  return {
-      {static_cast<unsigned>(c.experiment), 1},
-      {strategy_index(c.strategy), mm::strategies.size() - 1},
-      {regime_index(c.real), vmsa::regimes.size() - 1},
-      {static_cast<unsigned>(c.geometry), 1},
-      {c.cpus, model::max_cpus},
-      {static_cast<unsigned>(c.path), 2},
-      {mapping_index(c.mapping), mm::mappings.size() - 1},
-      {static_cast<unsigned>(c.vmemmap), 1},
-      {static_cast<unsigned>(c.layout), 1},
-      {static_cast<unsigned>(c.table_rule), 2},
-      {feature_bits(c.features), 63},
-      {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.early_reads ? 4u : 0u), 7},
-      {mutant, 0xffff'ffff}};
+  return {{static_cast<unsigned>(c.experiment), 1},
+          {strategy_index(c.strategy), mm::strategies.size() - 1},
+          {regime_index(c.real), vmsa::regimes.size() - 1},
+          {static_cast<unsigned>(c.geometry), 1},
+          {c.cpus, model::max_cpus},
+          {static_cast<unsigned>(c.path), 2},
+          {mapping_index(c.mapping), mm::mappings.size() - 1},
+          {static_cast<unsigned>(c.vmemmap), 1},
+          {static_cast<unsigned>(c.layout), 1},
+          {static_cast<unsigned>(c.table_rule), 2},
+          {feature_bits(c.features), 63},
+          {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.early_reads ? 4u : 0u), 7},
+          {mutant, 0xffff'ffff}};
 }
 HotRemoveConfig config_of(const std::vector<unsigned>& v) {
   HotRemoveConfig c;

@@ -206,7 +206,8 @@ void Shadow::store_linked(const TableMemory& memory, const Place& place, PhysAdd
                    [&](const Place& p, PhysAddr s, Descriptor d) { make_current(p, s, d); });
 }
 
-void Shadow::own_store_visible(const Place& place, PhysAddr slot, Descriptor old, unsigned cpu, unsigned view) {
+void Shadow::own_store_visible(const Place& place, PhysAddr slot, Descriptor old, unsigned cpu,
+                               unsigned view) {
   Entry* e = find(place, slot, as_cached(regime_, place.level, old, hardware_.access_flag));
   if (e == nullptr || !e->holders.contains(cpu)) return;
   const CpuSet self = CpuSet::one(cpu);
@@ -354,9 +355,8 @@ void Shadow::drop_unheld() {
 
 bool Shadow::may_be_reached(const Entry& e, unsigned cpu) const {
   if (issued_ == nullptr || cpu >= issued_->size()) return true;
-  return std::ranges::any_of((*issued_)[cpu], [&](const vmsa::Tlbi& t) {
-    return outcome_of(regime_, t, e) != Outcome::address;
-  });
+  return std::ranges::any_of(
+      (*issued_)[cpu], [&](const vmsa::Tlbi& t) { return outcome_of(regime_, t, e) != Outcome::address; });
 }
 
 void Shadow::complete(Entry& e, unsigned cpu, machine::Dsb kind) {
@@ -387,7 +387,8 @@ void Shadow::dsb(unsigned cpu, machine::Dsb kind) {
   for (Entries& entries : levels_)
     for (Entry& e : entries) {
       const bool wide = orders_before_tlbi(kind, /*broadcast=*/true);
-      if ((e.ordered_here.contains(cpu) && (!wide || e.ordered.contains(cpu))) || !may_be_reached(e, cpu)) continue;
+      if ((e.ordered_here.contains(cpu) && (!wide || e.ordered.contains(cpu))) || !may_be_reached(e, cpu))
+        continue;
       changed_ = true;
       e.ordered_here = e.ordered_here | self;
       if (wide) e.ordered = e.ordered | self;

@@ -145,7 +145,8 @@ void StaleSet::for_each_table_above(const Place& place, bool kernel,
     const auto head = context->second.first.find(place_key({level, place.va.align_down(r.span(level)), 0}));
     for (std::uint32_t i = head == context->second.first.end() ? none : head->second; i != none;
          i = nodes_[i].next_place)
-      if (nodes_[i].entry.is_table() && nodes_[i].entry.place.context.asid == place.context.asid) fn(nodes_[i].entry);
+      if (nodes_[i].entry.is_table() && nodes_[i].entry.place.context.asid == place.context.asid)
+        fn(nodes_[i].entry);
   }
 }
 

@@ -132,7 +132,9 @@ class StaleSet {
   };
 
   const vmsa::Regime& regime(bool kernel) const { return kernel ? kernel_ : user_; }
-  static std::uint32_t context_key(const Place& place, bool kernel) { return kernel ? 0x10000u : place.context.asid; }
+  static std::uint32_t context_key(const Place& place, bool kernel) {
+    return kernel ? 0x10000u : place.context.asid;
+  }
   static std::uint64_t place_key(const Place& place) {
     return place.va.value | static_cast<std::uint64_t>(place.level.value + 2);
   }

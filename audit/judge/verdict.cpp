@@ -259,10 +259,10 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
   lines.push_back(fmt::format("cause: {} ({})", shadow::name(h.cause),
                               shadow::cause_texts[static_cast<std::size_t>(h.cause)].meaning));
   lines.push_back(fmt::format("{} (event {})", h.what, event_count_));
-  lines.push_back(fmt::format("CPUs {} may still hold level {} {} 0x{:016x} for {} address 0x{:016x}{}",
-                              cpu_list(h.holders), s.place.level.value, s.is_table() ? "table" : "leaf",
-                              s.value.bits, s.kernel ? "kernel" : "user", s.place.va.value,
-                              s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.context.asid)));
+  lines.push_back(fmt::format(
+      "CPUs {} may still hold level {} {} 0x{:016x} for {} address 0x{:016x}{}", cpu_list(h.holders),
+      s.place.level.value, s.is_table() ? "table" : "leaf", s.value.bits, s.kernel ? "kernel" : "user",
+      s.place.va.value, s.kernel ? std::string() : fmt::format(" of ASID 0x{:x}", s.place.context.asid)));
   if (h.id == no_entry) {
     lines.push_back("the tables still say so: it was not cleared");
   } else {

@@ -111,7 +111,7 @@ class Pass {
   }
   /// Any other struct: its fields in order.
   template <typename T>
-    requires std::is_aggregate_v<T>
+  requires std::is_aggregate_v<T>
   void operator()(T& object) {
     boost::pfr::for_each_field(object, [&](auto& field) { (*this)(field); });
   }

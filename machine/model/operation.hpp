@@ -134,11 +134,11 @@ struct VariantOf<machine::OperationList<Op...>, More...> {
 }  // namespace detail
 
 /// Done is the first: a default operation.
-using Operation = detail::VariantOf<machine::Operations, op::Done, op::Choose, op::TakeReleased,
-                                    op::DataStore, op::UnexpectedFault, op::AwaitWord,
-                                    op::Fetch, op::WriteTtbr0, op::RetireAsid, op::SetMask, op::SendSgi,
-                                    op::BeginSection, op::EndSection, op::BeginGrace, op::AwaitGrace,
-                                    op::FreeAfterGrace, op::Rely>::type;
+using Operation =
+    detail::VariantOf<machine::Operations, op::Done, op::Choose, op::TakeReleased, op::DataStore,
+                      op::UnexpectedFault, op::AwaitWord, op::Fetch, op::WriteTtbr0, op::RetireAsid,
+                      op::SetMask, op::SendSgi, op::BeginSection, op::EndSection, op::BeginGrace,
+                      op::AwaitGrace, op::FreeAfterGrace, op::Rely>::type;
 
 /// Which operation, whatever its operands.
 class Kind {

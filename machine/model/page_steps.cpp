@@ -183,8 +183,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AwaitGrace&, Outcome) {
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::FreeAfterGrace& o, Outcome) {
-  w_.callbacks.push_back(
-      {to_word(machine::Deferred{o.page, o.use, o.order}), static_cast<std::uint8_t>(cpu), others_in_sections()});
+  w_.callbacks.push_back({to_word(machine::Deferred{o.page, o.use, o.order}), static_cast<std::uint8_t>(cpu),
+                          others_in_sections()});
   return std::nullopt;
 }
 

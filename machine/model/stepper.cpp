@@ -11,7 +11,9 @@ using shadow::Harm;
 
 namespace {
 
-constexpr std::uint8_t bit(Level level) { return static_cast<std::uint8_t>(1u << static_cast<unsigned>(level)); }
+constexpr std::uint8_t bit(Level level) {
+  return static_cast<std::uint8_t>(1u << static_cast<unsigned>(level));
+}
 
 }  // namespace
 
@@ -26,7 +28,8 @@ Violation plain(Harm harm, unsigned cpu, PhysAddr page, const char* text) {
 Stepper::Stepper(const Setup& setup, World& world, Event* event, const Lookahead* ahead,
                  std::vector<PhysAddr>* looked_at)
     : setup_(setup), w_(world), event_(event), ahead_(ahead), looked_at_(looked_at) {
-  w_.shadow.set_hardware({.access_flag = setup.features.hardware_access_flag, .repeat_tlbi = setup.features.repeat_tlbi});
+  w_.shadow.set_hardware(
+      {.access_flag = setup.features.hardware_access_flag, .repeat_tlbi = setup.features.repeat_tlbi});
   w_.shadow.set_issued(setup.issued.empty() ? nullptr : &setup.issued);
   w_.shadow.set_kernel_root(setup.root);
 }
@@ -61,7 +64,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeLockShared& o, Outcome
   return std::nullopt;
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLock& o, Outcome) {
-  if (lock(o.lock).exclusive != cpu + 1) return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
+  if (lock(o.lock).exclusive != cpu + 1)
+    return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
   buffer(cpu, {.kind = Buffered::Kind::drop_lock, .number = static_cast<std::uint8_t>(o.lock)});
   return std::nullopt;
 }

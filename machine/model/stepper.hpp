@@ -86,10 +86,8 @@ class Stepper {
   Outcomes ways(unsigned cpu, const op::AwaitGrace& o) const;
   Outcomes ways(unsigned, const op::Done&) const { return {}; }
   template <typename Op>
-    requires std::is_void_v<typename Op::Answer>
-  Outcomes ways(unsigned, const Op&) const {
-    return {{}};
-  }
+  requires std::is_void_v<typename Op::Answer> Outcomes ways(unsigned, const Op&)
+  const { return {{}}; }
 
   // What each operation does.
   Verdict act(unsigned cpu, const op::ReadOnce& o, Outcome way);
@@ -152,8 +150,8 @@ class Stepper {
   Verdict atomic_store(unsigned cpu, PhysAddr slot, Descriptor now);
   Verdict lost_flags(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, bool saw);
   void remember_early(unsigned writer, PhysAddr slot, std::uint64_t before, Descriptor now);
-  void note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, const Buffered* by);
-  void note_walkers(PhysAddr slot, Descriptor before);
+  void note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now,
+                           const Buffered* by);
   std::optional<shadow::Finding> exposed_garbage(const shadow::Place& place, PhysAddr slot,
                                                  Descriptor now) const;
 

@@ -50,12 +50,13 @@ class Actor {
 /// Operations behind which no read of the CPU is older than they are, whatever they are answered.
 bool orders_reads(const Operation& op) {
   return std::visit(
-      Overloaded{[](const op::Dsb& o) { return o.kind == machine::Dsb::ish || o.kind == machine::Dsb::ishst; },
-                 [](const op::Dmb& o) { return o.kind != machine::Dmb::ishst; },
-                 [](const op::FetchUpdate& o) { return acquires(o.order); }, [](const op::TakeLock&) { return true; },
-                 [](const op::TakeLockShared&) { return true; }, [](const op::TakeReleased&) { return true; },
-                 [](const op::BeginGrace&) { return true; }, [](const op::AwaitGrace&) { return true; },
-                 [](const auto&) { return false; }},
+      Overloaded{
+          [](const op::Dsb& o) { return o.kind == machine::Dsb::ish || o.kind == machine::Dsb::ishst; },
+          [](const op::Dmb& o) { return o.kind != machine::Dmb::ishst; },
+          [](const op::FetchUpdate& o) { return acquires(o.order); },
+          [](const op::TakeLock&) { return true; }, [](const op::TakeLockShared&) { return true; },
+          [](const op::TakeReleased&) { return true; }, [](const op::BeginGrace&) { return true; },
+          [](const op::AwaitGrace&) { return true; }, [](const auto&) { return false; }},
       op);
 }
 
@@ -70,9 +71,9 @@ System::System(Setup setup)
   agents_.reserve(max_agents);
   auto add = [&](unsigned cpu, Level level, const Task& task) {
     const bool mutated = cpu == 0 && level == Level::task && setup_.mutation;
-    agents_.push_back({cpu, level,
-                       Procedure(task, {cpu, cpus, setup_.features, setup_.root,
-                                        mutated ? &*setup_.mutation : nullptr})});
+    agents_.push_back(
+        {cpu, level,
+         Procedure(task, {cpu, cpus, setup_.features, setup_.root, mutated ? &*setup_.mutation : nullptr})});
   };
   for (unsigned cpu = 0; cpu < cpus; ++cpu) add(cpu, Level::task, setup_.tasks[cpu]);
   for (const Handler& h : setup_.handlers) add(h.cpu, h.level, h.task);
@@ -126,7 +127,8 @@ void System::begin_again() {
 System::PartIds System::parts_of(Env env) const {
   const auto words = envs_[env];
   PartIds ids;
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<std::uint32_t>(words[i / 2] >> i % 2 * 32);
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    ids[i] = static_cast<std::uint32_t>(words[i / 2] >> i % 2 * 32);
   return ids;
 }
 
@@ -263,7 +265,11 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
     actor.act(
         op,
         [&, c = cpu, l = level] {
-          return Event{.cpu = c, .level = l, .op = op, .site = agents_[agent].procedure.site(local), .answer = way.answer};
+          return Event{.cpu = c,
+                       .level = l,
+                       .op = op,
+                       .site = agents_[agent].procedure.site(local),
+                       .answer = way.answer};
         },
         [&, c = cpu](Stepper& s) { return s.perform(c, op, way); });
     const Local to = procedure.step(local, way.answer);

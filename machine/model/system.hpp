@@ -62,9 +62,7 @@ class System {
   /// True when a CPU issued a TLBI that was not known of: what was explored so far lacks state. Begin again.
   bool outdated() const { return outdated_; }
   /// After a search that exhausted all: is another needed, with early reads, or with more known of what is read?
-  bool needs_another_pass() const {
-    return wants_early_reads_ && (!setup_.early_reads || ahead_.grown());
-  }
+  bool needs_another_pass() const { return wants_early_reads_ && (!setup_.early_reads || ahead_.grown()); }
   void begin_again();
 
   /// The harms that this run could raise, by what its agents were seen to do and what is judged at its end.
@@ -74,7 +72,9 @@ class System {
   void keep_logs();
   std::string audit();
 
-  bool is_done(unsigned agent, Local local) const { return is<op::Done>(agents_[agent].procedure.pending(local)); }
+  bool is_done(unsigned agent, Local local) const {
+    return is<op::Done>(agents_[agent].procedure.pending(local));
+  }
   const World& world(Env env);
   Procedure& procedure(unsigned agent) { return agents_[agent].procedure; }
   const Setup& setup() const { return setup_; }

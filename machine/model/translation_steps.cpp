@@ -25,7 +25,8 @@ class OwnMemory final : public shadow::TableMemory {
   bool differs() const { return std::ranges::any_of(cpu_.buffer, is_seen); }
   /// Of all old values nothing is left here.
   bool alone() const {
-    return std::ranges::all_of(cpu_.buffer, [](const Buffered& b) { return !is_seen(b) || (b.own & own_gone) != 0; });
+    return std::ranges::all_of(cpu_.buffer,
+                               [](const Buffered& b) { return !is_seen(b) || (b.own & own_gone) != 0; });
   }
   Descriptor read(PhysAddr slot) const override {
     for (auto b = cpu_.buffer.rbegin(); b != cpu_.buffer.rend(); ++b)
@@ -39,7 +40,9 @@ class OwnMemory final : public shadow::TableMemory {
   }
 
  private:
-  static bool is_seen(const Buffered& b) { return b.kind == Buffered::Kind::store && (b.own & own_seen) != 0; }
+  static bool is_seen(const Buffered& b) {
+    return b.kind == Buffered::Kind::store && (b.own & own_seen) != 0;
+  }
 
   const Memory& memory_;
   const Cpu& cpu_;
@@ -79,8 +82,9 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
     // Ways of one answer that change nothing are one.
     const bool marks = !is_fault(answer) && !reach.stale && !reach.walk.leaf.accessed();
     const bool same = std::ranges::any_of(all, [&](const Way& w) {
-      return w.outcome.answer == answer && (is_fault(answer) || (!marks && kind.right != Right::write && value.early < 0 &&
-                                                                 w.reach.walk.leaf.accessed()));
+      return w.outcome.answer == answer &&
+             (is_fault(answer) ||
+              (!marks && kind.right != Right::write && value.early < 0 && w.reach.walk.leaf.accessed()));
     });
     if (!same) all.push_back({{answer, static_cast<std::uint8_t>(all.size())}, reach, value});
   };
@@ -108,7 +112,8 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
     go(asks ? current : x);
   }
   if (const PhysAddr slot = unpublished_slot(cpu, va); slot != PhysAddr{})
-    fault(Fault::translation, {{.fault = Fault::translation, .level = current.walk.level, .slot = slot}, false});
+    fault(Fault::translation,
+          {{.fault = Fault::translation, .level = current.walk.level, .slot = slot}, false});
   return all;
 }
 
@@ -118,15 +123,29 @@ Stepper::Outcomes Stepper::access_ways(unsigned cpu, VirtAddr va, AccessKind kin
   return all;
 }
 
-Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Outcome way, std::uint64_t value) {
+Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Outcome way,
+                                 std::uint64_t value) {
   if (is_fault(way.answer)) return std::nullopt;
   const Way w = translations(cpu, va, kind)[way.effect];
   const shadow::Walk& t = w.reach.walk;
   Verdict v;
+  // Linux gives user pages away at the DSB: until its next context synchronisation the issuer must not use them (rule 6).
+  const Page* page = w_.page_at(t.pa);
+  if (page != nullptr && (page->given_away() || (page->usage.state == PageState::reused && page->usage.owner != cpu))) {
+    Finding f;
+    f.harm = Harm::stale_page;
+    f.holders = CpuSet::one(cpu);
+    f.entry = {{{t.level, va.align_down(regime().span(t.level))}, t.slot, t.leaf}, f.holders, {}, {}, {}};
+    f.va = va;
+    f.page = page->start;
+    v = Violation{f, cpu};
+  }
   const bool dirties = kind.right == Right::write && vmsa::is_writable_clean(t.leaf);
   if (!w.reach.stale && (!t.leaf.accessed() || dirties))
-    v = set_flag({t.slot, std::nullopt, CpuSet::one(cpu)}, Descriptor::accessed_bit,
-                 dirties ? Descriptor::read_only_bit : 0);
+    if (auto set = set_flag({t.slot, std::nullopt, CpuSet::one(cpu)}, Descriptor::accessed_bit,
+                            dirties ? Descriptor::read_only_bit : 0);
+        set && !v)
+      v = set;
   if (kind.right == Right::write) buffer_store(cpu, t.pa.align_down(8), value, false);
   if (kind.right == Right::read) has_read(cpu, t.pa.align_down(8), w.value, machine::Order::relaxed);
   return v;
@@ -157,7 +176,8 @@ std::vector<Stepper::FlagUpdate> Stepper::flag_updates() const {
   std::vector<FlagUpdate> all;
   if (!setup_.features.hardware_access_flag) return all;
   const auto& r = regime();
-  auto note = [&](PhysAddr slot, vmsa::Level level, Descriptor d, CpuSet walkers, const shadow::Entry* through) {
+  auto note = [&](PhysAddr slot, vmsa::Level level, Descriptor d, CpuSet walkers,
+                  const shadow::Entry* through) {
     const bool flagged =
         shadow::is_leaf(r, level, d) || (setup_.features.hardware_table_flag && d.is_table(level));
     if (!flagged || d.accessed() || walkers.empty()) return;
@@ -191,7 +211,8 @@ Stepper::Verdict Stepper::set_flag(const FlagUpdate& u, std::uint64_t set, std::
 
 Stepper::Verdict Stepper::update_flag(const FlagUpdate& u) {
   const Page* page = w_.page_at(u.slot);
-  const bool foreign = page != nullptr && (page->usage.carries_data || page->usage.state == PageState::reused);
+  const bool foreign =
+      page != nullptr && (page->usage.carries_data || page->usage.state == PageState::reused);
   if (!u.through) return set_flag(u, Descriptor::accessed_bit, 0);
   const Descriptor now{w_.memory.read(u.slot).bits | Descriptor::accessed_bit};
   auto v = store_visible(u.walkers.lowest(), u.slot, now, nullptr);
@@ -225,7 +246,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::Tlbi& o, Outcome) {
     const auto links = links_of(page);
     const bool covered = std::ranges::all_of(links, [&](const Link& link) {
       const TableAt& t = link.table;
-      const shadow::Place place{t.level, t.va + (b.slot - page) / sizeof(Descriptor) * r.span(t.level), link.context};
+      const shadow::Place place{t.level, t.va + (b.slot - page) / sizeof(Descriptor) * r.span(t.level),
+                                link.context};
       const shadow::Held held{place, b.slot, old};
       return !held.is_table() && !old.contiguous() && outcome_of(r, o.tlbi, held) == shadow::Outcome::doomed;
     });
@@ -258,7 +280,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::Dsb& o, Outcome) {
   if (o.kind == Dsb::ish || o.kind == Dsb::ishst) order_reads(cpu);
   for (Buffered& b : c.buffer) {
     if (b.kind != Buffered::Kind::store) continue;
-    if ((b.own & own_invalidated) != 0 && shadow::completes(o.kind, /*broadcast=*/false)) b.own |= own_completed;
+    if ((b.own & own_invalidated) != 0 && shadow::completes(o.kind, /*broadcast=*/false))
+      b.own |= own_completed;
     b.own |= own_seen;
   }
   for (Unsynchronised& u : c.unsynchronised) u.ordered = true;

@@ -49,11 +49,11 @@ struct Page {
 
 /// How far a CPU's own walker and its local TLBIs have come with a store of its own that others do not see yet: bits.
 enum OwnView : std::uint8_t {
-  own_seen = 1,          ///< a DSB has followed: its walker sees it
-  own_usable = 2,        ///< and an ISB: what it maps can be used here
-  own_invalidated = 4,   ///< a local TLBI of the old value has been issued
-  own_completed = 8,     ///< and completed
-  own_gone = 16,         ///< and this CPU synchronised: of the old value nothing is left here
+  own_seen = 1,         ///< a DSB has followed: its walker sees it
+  own_usable = 2,       ///< and an ISB: what it maps can be used here
+  own_invalidated = 4,  ///< a local TLBI of the old value has been issued
+  own_completed = 8,    ///< and completed
+  own_gone = 16,        ///< and this CPU synchronised: of the old value nothing is left here
 };
 
 /// A thing that this CPU has done and others do not see yet. Stores may overtake each other, but not to one word, not
@@ -92,16 +92,16 @@ struct Unsynchronised {
 /// What a CPU keeps to itself.
 struct Cpu {
   std::vector<Buffered> buffer;
-  std::vector<Early> early;                     ///< by slot, the oldest first
-  std::vector<std::uint64_t> deferred;          ///< packed pages, last in first out
-  std::vector<Unsynchronised> unsynchronised;   ///< by slot
-  std::uint8_t mask = 0;                        ///< machine::Mask
-  std::uint8_t pending = 0;                     ///< a bit an interrupt level that waits
-  std::uint8_t active = 0;                      ///< a bit an interrupt level that is being handled
-  std::uint8_t sections = 0;                    ///< read sections that are open, nested
-  shadow::CpuSet grace;                         ///< whom its grace period waits for
-  bool over = false;                            ///< its task has returned and it has no handlers
-  std::uint16_t watched = 0;                    ///< Lookahead: the words that it may read early
+  std::vector<Early> early;                    ///< by slot, the oldest first
+  std::vector<std::uint64_t> deferred;         ///< packed pages, last in first out
+  std::vector<Unsynchronised> unsynchronised;  ///< by slot
+  std::uint8_t mask = 0;                       ///< machine::Mask
+  std::uint8_t pending = 0;                    ///< a bit an interrupt level that waits
+  std::uint8_t active = 0;                     ///< a bit an interrupt level that is being handled
+  std::uint8_t sections = 0;                   ///< read sections that are open, nested
+  shadow::CpuSet grace;                        ///< whom its grace period waits for
+  bool over = false;                           ///< its task has returned and it has no handlers
+  std::uint16_t watched = 0;                   ///< Lookahead: the words that it may read early
 
   friend bool operator==(const Cpu&, const Cpu&) = default;
 };

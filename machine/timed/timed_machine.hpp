@@ -95,7 +95,8 @@ class TimedMachine : public machine::Calls<TimedMachine> {
     write_once(o.slot, op::updated(o.update, old, o.operand));
     return old;
   }
-  void perform(const op::Dmb&, Anywhere) {}  // no more than a few cycles of its own CPU: nothing that a profile knows
+  void perform(const op::Dmb&, Anywhere) {
+  }  // no more than a few cycles of its own CPU: nothing that a profile knows
 
   // A flush of one address, from the first barrier to the last, is one count: each operation moves `flush_` on
   // by one step, and inlined in a row they fold into a single increment. Whatever breaks the row is settled.

@@ -85,7 +85,8 @@ std::string describe(const vmsa::Regime& r, const vmsa::Tlbi& t, unsigned cpu, c
       return fmt::format("local to CPU {}: {} keeps {}", cpu, describe(e.holders - shadow::CpuSet::one(cpu)),
                          entry);
     case Outcome::early:
-      return fmt::format("no DSB of CPU {} has ordered the change before it: hardware may bring back {}", cpu, entry);
+      return fmt::format("no DSB of CPU {} has ordered the change before it: hardware may bring back {}", cpu,
+                         entry);
     case Outcome::address: return fmt::format("other addresses: leaves {}", entry);
     case Outcome::last_level: return fmt::format("leaf-only: leaves the walk-cache entry {}", entry);
     case Outcome::asid: return fmt::format("another ASID: leaves {}", entry);
@@ -109,11 +110,11 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
     case Harm::none: return "nothing found";
     case Harm::stale_page:
       if (f.other_owner)
-        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's", holders,
-                           describe(r, f.entry));
+        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's",
+                           holders, describe(r, f.entry));
       if (f.live)
-        return fmt::format("page {:#x} {} while {} still reaches it at {:#x} through the live {}", f.page.value, gone,
-                           holders, f.va.value, describe(r, f.entry));
+        return fmt::format("page {:#x} {} while {} still reaches it at {:#x} through the live {}",
+                           f.page.value, gone, holders, f.va.value, describe(r, f.entry));
       return fmt::format("page {:#x} {} while {} may still reach it at {:#x} through the stale {}",
                          f.page.value, gone, holders, f.va.value, describe(r, f.entry));
     case Harm::stale_table:
@@ -123,9 +124,11 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
             "which has a new owner",
             describe(shadow::CpuSet::one(v.cpu)), f.va.value, describe(r, f.entry), f.page.value);
       if (f.other_owner)
-        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's", holders,
+        return fmt::format("{} runs with an ASID under which it may still hold {}, another address space's",
+                           holders, describe(r, f.entry));
+      if (f.live)
+        return fmt::format("table page {:#x} {} while it is still linked: {}", f.page.value, gone,
                            describe(r, f.entry));
-      if (f.live) return fmt::format("table page {:#x} {} while it is still linked: {}", f.page.value, gone, describe(r, f.entry));
       return fmt::format("table page {:#x} {} while {} may still walk into it through the stale {}",
                          f.page.value, gone, holders, describe(r, f.entry));
     case Harm::walker_table:
@@ -135,17 +138,20 @@ std::string describe(const vmsa::Regime& r, const model::Violation& v, bool take
       return fmt::format("{} at {:#x} becomes reachable while {} may still hold the conflicting {}",
                          describe(r, f.entry.place.level, f.now), f.va.value, holders, describe(r, f.entry));
     case Harm::stale_permission:
-      return fmt::format("what is relied on at {:#x} does not hold yet: {} may still use {}", f.va.value, holders,
-                         describe(r, f.entry));
+      return fmt::format("what is relied on at {:#x} does not hold yet: {} may still use {}", f.va.value,
+                         holders, describe(r, f.entry));
     case Harm::unexpected_fault:
       return fmt::format("CPU {} faults at {:#x}, which is mapped as far as software knows", v.cpu,
                          f.va.value);
-    case Harm::livelock: return fmt::format("{} goes round for ever: nothing that would end it need ever happen", holders);
+    case Harm::livelock:
+      return fmt::format("{} goes round for ever: nothing that would end it need ever happen", holders);
     case Harm::deadlock: return fmt::format("{} waits for ever", holders);
     case Harm::lost_update:
       if (f.now.bits != 0 || f.va.value == 0)
-        return fmt::format("a flag that hardware has set in the descriptor at {:#x} is overwritten unseen", f.page.value);
-      return fmt::format("a flag is trusted that {} may still change through {}", holders, describe(r, f.entry));
+        return fmt::format("a flag that hardware has set in the descriptor at {:#x} is overwritten unseen",
+                           f.page.value);
+      return fmt::format("a flag is trusted that {} may still change through {}", holders,
+                         describe(r, f.entry));
     case Harm::leak:
       return fmt::format("table page {:#x} is left behind at the end: unreachable, or kept against the rule",
                          f.page.value);

@@ -162,7 +162,8 @@ class Teller {
   std::string becomes_visible(const Event& e) {
     switch (e.drained.kind) {
       case model::Buffered::Kind::drop_lock:
-      case model::Buffered::Kind::drop_lock_shared: return "its unlock becomes visible: others may take the lock";
+      case model::Buffered::Kind::drop_lock_shared:
+        return "its unlock becomes visible: others may take the lock";
       case model::Buffered::Kind::end_section: return "its read section has ended";
       case model::Buffered::Kind::free: {
         const vmsa::PhysRange given{e.drained.slot, PhysAddr(e.drained.value)};
@@ -345,10 +346,13 @@ class Teller {
   }
   std::string words(const Event&, const op::Done&) { return "returns"; }
   std::string words(const Event& e, const op::FetchUpdate& o) {
-    return "atomically " + change(o.slot, Descriptor{e.answer}, op::updated(o.update, Descriptor{e.answer}, o.operand));
+    return "atomically " +
+           change(o.slot, Descriptor{e.answer}, op::updated(o.update, Descriptor{e.answer}, o.operand));
   }
   std::string words(const Event&, const op::Dmb& o) {
-    return o.kind == machine::Dmb::ish ? "DMB ISH" : o.kind == machine::Dmb::ishst ? "DMB ISHST" : "DMB ISHLD";
+    return o.kind == machine::Dmb::ish     ? "DMB ISH"
+           : o.kind == machine::Dmb::ishst ? "DMB ISHST"
+                                           : "DMB ISHLD";
   }
   std::string words(const Event& e, const op::AwaitWord& o) {
     return fmt::format("has waited until {} is {:#x}", slot_name(o.pa), e.answer);
@@ -364,7 +368,8 @@ class Teller {
                                                : "takes no interrupts at all";
   }
   std::string words(const Event&, const op::SendSgi& o) {
-    return fmt::format("sends {} to {}", o.level == model::Level::nmi ? "a pseudo-NMI" : "an SGI", describe(o.to));
+    return fmt::format("sends {} to {}", o.level == model::Level::nmi ? "a pseudo-NMI" : "an SGI",
+                       describe(o.to));
   }
   std::string words(const Event&, const op::BeginSection&) { return "enters a read section"; }
   std::string words(const Event&, const op::EndSection&) { return "leaves its read section"; }
@@ -374,7 +379,8 @@ class Teller {
     return fmt::format("frees {} {:#x} after a grace period", use_name(o.use), o.page.value);
   }
   std::string words(const Event&, const op::Rely& o) {
-    return fmt::format("relies on {:#x}-{:#x} being restricted", o.range.start.value, (o.range.end - 1).value);
+    return fmt::format("relies on {:#x}-{:#x} being restricted", o.range.start.value,
+                       (o.range.end - 1).value);
   }
 
   const vmsa::Regime& r_;

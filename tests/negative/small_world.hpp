@@ -23,7 +23,8 @@ struct SmallWorld {
   static constexpr VirtAddr va = r.base();
 
   explicit SmallWorld(unsigned cpus, const vmsa::Attributes& attributes = vmsa::page_kernel)
-      : setup{.world = {.memory = Memory(r.page_shift), .shadow = shadow::Shadow(r, cpus, root)}, .root = root} {
+      : setup{.world = {.memory = Memory(r.page_shift), .shadow = shadow::Shadow(r, cpus, root)},
+              .root = root} {
     for (PhysAddr table : {root, pmd, pte, spare}) add(table, PageState::table);
     for (unsigned i = 0; i < 8; ++i) add(page(i), PageState::used);
     Memory& m = setup.world.memory;

@@ -87,7 +87,8 @@ class MetalMachine : public machine::Calls<MetalMachine> {
   PhysAddr kernel_root() const { return shared_.kernel_root; }
 
   Descriptor perform(const op::ReadOnce& o, Anywhere) {
-    return acquires(o.order) ? Descriptor{__atomic_load_n(slot(o.slot), __ATOMIC_ACQUIRE)} : read_descriptor(o.slot);
+    return acquires(o.order) ? Descriptor{__atomic_load_n(slot(o.slot), __ATOMIC_ACQUIRE)}
+                             : read_descriptor(o.slot);
   }
   void perform(const op::WriteOnce& o, Anywhere) {
     count_store(o.word);
@@ -100,10 +101,10 @@ class MetalMachine : public machine::Calls<MetalMachine> {
     std::uint64_t found = o.expected.bits;
     const bool swapped =
         o.order == machine::Order::relaxed
-            ? __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_RELAXED,
-                                          __ATOMIC_RELAXED)
-            : __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_ACQUIRE);
+            ? __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false,
+                                          __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+            : __atomic_compare_exchange_n(slot(o.slot), &found, o.desired.bits, /*weak=*/false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
     if (swapped) count_store(o.word);
     return Descriptor{found};
   }
