@@ -131,7 +131,8 @@ Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Out
   Verdict v;
   // Linux gives user pages away at the DSB: until its next context synchronisation the issuer must not use them (rule 6).
   const Page* page = w_.page_at(t.pa);
-  if (page != nullptr && (page->given_away() || (page->usage.state == PageState::reused && page->usage.owner != cpu))) {
+  if (page != nullptr &&
+      (page->given_away() || (page->usage.state == PageState::reused && page->usage.owner != cpu))) {
     Finding f;
     f.harm = Harm::stale_page;
     f.holders = CpuSet::one(cpu);
