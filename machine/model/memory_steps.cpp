@@ -150,12 +150,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::ClearPage& o, Outcome) {
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DataStore& o, Outcome) {
-  if (Page* p = w_.page_at(o.pa)) {
-    const bool foreign = p->usage.state == PageState::reused && p->usage.owner != cpu;
-    if (p->given_away() || foreign)
-      return plain(Harm::warning, cpu, p->start, "use after free: the page was given away");
-    p->usage.carries_data = true;
-  }
+  if (auto v = access_word(cpu, o.pa, Word::data)) return v;
+  w_.page_at(o.pa)->usage.carries_data = true;
   buffer_store(cpu, o.pa, o.value, false);
   return std::nullopt;
 }
