@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "machine/model/model_machine.hpp"
 
+#include <stdexcept>
+
+#include <fmt/format.h>
+
 namespace shootdown::model {
 
 namespace {
@@ -80,6 +84,10 @@ void ModelMachine::dsb(machine::Dsb kind, Location at) {
 void ModelMachine::isb(Location at) { tell({OpKind::isb}, at); }
 
 void ModelMachine::tlbi(const vmsa::Tlbi& t, Location at) {
+  // Elsewhere the operand could not be made (tlbi_operand()): a search that took it would call safe what cannot run.
+  if (t.op.range && !vmsa::range_fields(t.pages))
+    throw std::logic_error(
+        fmt::format("model: no SCALE and NUM of a range TLBI say {} pages (R_QKRKL)", t.pages));
   Op op{OpKind::tlbi};
   op.tlbi = t;
   tell(op, at);

@@ -54,6 +54,8 @@ const char* name(Weakening w) {
     case Weakening::tlbi_one_page_short: return "one-page-short";
     case Weakening::tlbi_hint_block: return "hint-level-2";
     case Weakening::tlbi_hint_page: return "hint-level-3";
+    case Weakening::tlbi_tables_at_ends: return "tables-at-ends-only";
+    case Weakening::clear_first_word: return "first-word-only";
     case Weakening::list_through_page: return "list-through-page";
   }
   return "?";
@@ -74,8 +76,8 @@ std::string Mutation::describe() const {
 std::vector<Weakening> weakenings(const Op& op) {
   using enum Weakening;
   switch (op.kind) {
-    case OpKind::isb:
-    case OpKind::clear_page: return {drop};
+    case OpKind::isb: return {drop};
+    case OpKind::clear_page: return {drop, clear_first_word};
     // A page that is no table may carry the list: no walk reads it.
     case OpKind::defer:
       return unpack_page(op.a).use == machine::PageUse::table ? std::vector{list_through_page}
@@ -93,6 +95,7 @@ std::vector<Weakening> weakenings(const Op& op) {
       if (!t.last_level && t.by_va()) all.push_back(tlbi_last_level);
       if (t.target != vmsa::TlbiTarget::asid && t.target != vmsa::TlbiTarget::va) all.push_back(tlbi_asid);
       if (t.range) all.push_back(tlbi_one_page_short);
+      if (t.range && !t.last_level) all.push_back(tlbi_tables_at_ends);
       if (t.by_va()) all.insert(all.end(), {tlbi_hint_block, tlbi_hint_page});
       return all;
     }
@@ -120,6 +123,15 @@ std::vector<Op> weaken(const Op& op, Weakening w) {
       if (other.tlbi.pages <= 1) return {};
       --other.tlbi.pages;
       return {other};
+    case Weakening::tlbi_tables_at_ends: {
+      Op first = op, last = op;
+      first.tlbi.op.range = last.tlbi.op.range = false;
+      first.tlbi.pages = last.tlbi.pages = 1;
+      last.tlbi.va += (op.tlbi.pages - 1) << op.tlbi.page_shift;
+      other.tlbi.op.last_level = true;
+      return {first, last, other};
+    }
+    case Weakening::clear_first_word: return {Op{OpKind::write, op.a, 0}};
     case Weakening::list_through_page: {
       const PhysAddr page = unpack_page(op.a).page;
       Op link{OpKind::data_store, page.value, page.value | Descriptor::valid_bit | Descriptor::table_bit};
