@@ -14,6 +14,7 @@
 namespace shootdown::cli {
 namespace {
 
+using scenario::Extent;
 using scenario::HotRemoveConfig;
 using scenario::Path;
 using scenario::VmemmapKind;
@@ -141,7 +142,9 @@ struct Columns {
   std::vector<Path> paths;
   std::vector<mm::Mapping> mappings;
   std::vector<VmemmapKind> vmemmap;
+  std::vector<Extent> extents;
   bool vmemmap_given = false;
+  bool extents_given = false;
 
   std::vector<HotRemoveConfig> of(const HotRemoveConfig& base) const {
     std::vector<HotRemoveConfig> all;
@@ -155,7 +158,11 @@ struct Columns {
           const auto native = c.real.vmemmap_uses_blocks() ? VmemmapKind::block : VmemmapKind::pages;
           // Not asked for: blocks where there are none; for both regions at once, what is no longer native.
           if (!vmemmap_given && v != native && (path == Path::both || v == VmemmapKind::block)) continue;
-          all.push_back(c);
+          for (Extent extent : extents) {
+            c.extent = extent;
+            const bool asked = extents_given || extent == Extent::across;
+            if (asked || !scenario::refuse(c)) all.push_back(c);
+          }
         }
     return all;
   }
@@ -164,10 +171,11 @@ struct Columns {
 Result<Columns> columns(const CheckOptions& o) {
   Columns c;
   const bool one_side = o.mappings.empty() != o.vmemmap.empty();
-  const std::string path = !o.path.empty()     ? o.path
-                           : !one_side         ? "matrix"
-                           : o.vmemmap.empty() ? "linear"
-                                               : "vmemmap";
+  const std::string path = !o.path.empty()      ? o.path
+                           : o.memmap_on_memory ? "both"
+                           : !one_side          ? "matrix"
+                           : o.vmemmap.empty()  ? "linear"
+                                                : "vmemmap";
   if (path == "matrix")
     c.paths = {Path::linear, Path::vmemmap};
   else if (path == "all")
@@ -185,7 +193,9 @@ Result<Columns> columns(const CheckOptions& o) {
     return usage("--mapping says nothing about --path vmemmap");
   // Both regions at once: the mapping of today's servers, unless others are asked for.
   const bool usual = c.paths == std::vector{Path::both} && o.mappings.empty();
-  const auto m = select("mapping", usual ? std::vector<std::string>{"pages"} : o.mappings, mappings());
+  const std::vector<std::string> usual_mappings =
+      o.memmap_on_memory ? std::vector<std::string>{"blocks", "contpmd"} : std::vector<std::string>{"pages"};
+  const auto m = select("mapping", usual ? usual_mappings : o.mappings, mappings());
   if (!m) return tl::unexpected(m.error());
   c.mappings = *m;
   const std::vector<std::string> given =
@@ -195,6 +205,12 @@ Result<Columns> columns(const CheckOptions& o) {
   if (!v) return tl::unexpected(v.error());
   c.vmemmap = *v;
   c.vmemmap_given = !o.vmemmap.empty();
+  const auto e =
+      select<Extent>("extent", o.extents,
+                     {{"across", Extent::across}, {"inside", Extent::inside}, {"long", Extent::long_range}});
+  if (!e) return tl::unexpected(e.error());
+  c.extents = *e;
+  c.extents_given = !is_all(o.extents);
   return c;
 }
 
@@ -224,6 +240,7 @@ Result<HotRemoveConfig> base_config(const CheckOptions& o) {
       "geometry", o.geometry, {{"scaled", Geometry::scaled}, {"full", Geometry::full}}, c.geometry);
   if (!geometry) return tl::unexpected(geometry.error());
   c.geometry = *geometry;
+  c.memmap_on_memory = o.memmap_on_memory;
   const auto f = features(o);
   if (!f) return tl::unexpected(f.error());
   c.features = *f;

@@ -20,6 +20,7 @@ struct CheckOptions {
   std::string va_bits;                  ///< a number, all; default 48, 47, 48 by granule
   std::string cpus;                     ///< default: 3
   std::string path;                     ///< linear, vmemmap, both, all
+  std::vector<std::string> extents;     ///< default: all that a kind of mapping has
   std::vector<std::string> mappings;
   std::string vmemmap;  ///< block, pages, all
   std::string layout;
@@ -29,6 +30,7 @@ struct CheckOptions {
   std::string max_states;
   std::string max_memory;
   std::string replay;
+  bool memmap_on_memory = false;
   bool mutants = false;
   std::string format = "text";
   bool verbose = false;

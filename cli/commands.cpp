@@ -38,6 +38,11 @@ void add_check(CLI::App& app, Session& session) {
   command->add_option("--cpus", o->cpus, "2 to 4; default 3");
   command->add_option("--path", o->path,
                       "linear, vmemmap, both, all; default: linear and vmemmap, each by itself");
+  command
+      ->add_option(
+          "--extent", o->extents,
+          "Of the removed range: across leaf tables, inside one that a neighbour shares, long; default: all")
+      ->delimiter(',');
   command->add_option("--mapping", o->mappings, "Of the linear map: pages, contpte, blocks, contpmd, all")
       ->delimiter(',');
   command->add_option("--vmemmap", o->vmemmap, "How vmemmap is mapped: block, pages, all");
@@ -48,6 +53,8 @@ void add_check(CLI::App& app, Session& session) {
                    "Of the CPUs; default tlbirange,hafdbs; also repeat-tlbi, bbm1, bbm2, "
                    "bbm2-noabort, none")
       ->delimiter(',');
+  command->add_flag("--memmap-on-memory", o->memmap_on_memory,
+                    "Struct pages are carved from each memory block itself (4k, both regions by blocks)");
   command->add_option("--geometry", o->geometry, "scaled (default) or full tables");
   command->add_option("--max-states", o->max_states, "Of each search; default 50000000");
   command->add_option("--max-memory", o->max_memory,
@@ -56,7 +63,8 @@ void add_check(CLI::App& app, Session& session) {
   command->add_flag("--mutants", o->mutants,
                     "Weaken every barrier and flush of the safe strategies, one at a time");
   command->add_option("--format", o->format, "text (default), json, ktap");
-  command->add_flag("-v,--verbose", o->verbose, "Every search's size, every counterexample with reads");
+  command->add_flag("-v,--verbose", o->verbose,
+                    "Every search's size and world, every counterexample with reads");
   command->add_option("-j", o->jobs, "Searches at once; default: one for each core")
       ->check(CLI::Range(1, 256));
   command->callback([o, &session] { run_check(*o, session); });

@@ -11,6 +11,7 @@ namespace shootdown::mm {
 struct RemovePlan {
   Strategy strategy;
   TableRule rule = TableRule::floor_ceiling;
+  bool memmap_on_memory = false;  ///< struct pages were carved from each memory block: they go back with it
 };
 
 /// The bounds that a table rule gives for a region; V7 and `any` know none.
@@ -32,12 +33,14 @@ void free_deferred(M& m) {
     m.free_pages(d.page, d.use, d.order);
 }
 
-/// Calls `body(section)` for each section of a range of memory.
+/// Calls `body(section)` for each section of a range of memory, or the part of it that the range takes in.
 template <Regime R, Machine M, typename Body>
 void for_each_section(M& m, PhysRange range, Body&& body) {
-  for (PhysAddr pa = range.start; pa != range.end; pa += R.section_size()) {
-    body(PhysRange{pa, pa + R.section_size()});
+  for (PhysAddr pa = range.start; pa != range.end;) {
+    const PhysRange section = section_part(R, range, pa);
+    body(section);
     m.cond_resched();
+    pa = section.end;
   }
 }
 
@@ -47,7 +50,7 @@ void vmemmap_free(M& m, const MemoryMap& map, PhysRange section, const RemovePla
   Scope scope(m, "vmemmap_free");
   if (!m.pfn_valid(section.start)) return;  // nothing is known of it: memblock must go last
   const VirtRange range = map.vmemmap(R, section);
-  unmap_hotplug<R>(m, range, {plan.strategy.vmemmap, /*free_mapped=*/true});
+  unmap_hotplug<R>(m, range, {plan.strategy.vmemmap, /*free_mapped=*/!plan.memmap_on_memory});
   if (plan.strategy.vmemmap == LeafFlush::whole_range || !frees_vmemmap_tables(R, map, plan.rule)) return;
   free_empty_tables<R>(m, range, {table_bounds(plan.rule, map.layout.vmemmap), plan.strategy.tables});
 }
@@ -88,13 +91,23 @@ void arch_remove_memory(M& m, const MemoryMap& map, PhysRange range, const Remov
   free_deferred(m);
 }
 
+/// remove_memory_blocks_and_altmaps(): block by block, as they were added.
+template <Regime R, Machine M>
+void remove_memory_blocks(M& m, const MemoryMap& map, PhysRange range, const RemovePlan& plan) {
+  Scope scope(m, "remove_memory_blocks");
+  for_each_section<R>(m, range, [&](PhysRange block) { arch_remove_memory<R>(m, map, block, plan); });
+}
+
 /// try_remove_memory(): memory that is offline. memblock goes last, because the teardown asks pfn_valid();
 /// dumpers are kept out by the hotplug lock. The provider has the range back when this returns.
 template <Regime R, Machine M>
 void try_remove_memory(M& m, const MemoryMap& map, PhysRange range, const RemovePlan& plan) {
   Scope scope(m, "try_remove_memory");
   m.lock(machine::Lock::memory_hotplug);
-  arch_remove_memory<R>(m, map, range, plan);
+  if (plan.memmap_on_memory)
+    remove_memory_blocks<R>(m, map, range, plan);
+  else
+    arch_remove_memory<R>(m, map, range, plan);
   m.memblock_remove(range);
   m.release_range(range);
   m.unlock(machine::Lock::memory_hotplug);

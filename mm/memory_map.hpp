@@ -33,6 +33,13 @@ struct MemoryMap {
   }
 };
 
+/// The part of `range` from `pa` on that lies in one section. The ends of a range may lie inside of sections:
+/// ZONE_DEVICE adds and removes sub-sections.
+constexpr PhysRange section_part(const Regime& r, PhysRange range, PhysAddr pa) {
+  const PhysAddr section_end = pa.align_down(r.section_size()) + r.section_size();
+  return {pa, section_end < range.end ? section_end : range.end};
+}
+
 /// The first page of a range. Ranges are made of whole pages, and compilers cannot know it.
 constexpr VirtRange first_page(const Regime& r, VirtRange range) {
   if (!range.start.is_aligned(r.page_size())) __builtin_unreachable();

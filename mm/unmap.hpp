@@ -44,6 +44,9 @@ void unmap_hotplug_entry(M& m, PhysAddr slot, VirtRange range, UnmapRule rule) {
       unmap_hotplug_range<R, L.next()>(m, vmsa::output_address(R, L, d), range, rule);
       return;
     }
+    // Half a block cannot be cleared, and the other half is in use. Linux refuses such a removal when the memory goes
+    // offline (offline.hpp); whoever did not ask unmaps what is not theirs.
+    if (range.size() < R.span(L)) m.warn("a block is unmapped of which a part stays in use");
   }
   m.write_once(slot, Descriptor{});
   // One operation removes a block whole: a page's worth of address is enough.

@@ -27,19 +27,18 @@ constexpr std::uint64_t memory_start = 0x100'0000'0000;
 constexpr unsigned pool_pages = 32;
 constexpr unsigned pool_blocks = 3;
 
-/// A free page holds what its last owner left: here, a word that looks like a valid page or table. It points to
-/// a page that nobody owns.
+/// What a free page's last owner left. It points to a page that nobody owns.
 std::uint64_t left_behind(const Regime& r) { return (table_pool + (pool_pages - 1) * r.page_size()) | 0x403; }
+std::array<std::uint64_t, leftovers_per_page> left_behind_at(const Regime& r) {
+  const std::uint64_t n = r.entries_per_table();
+  return {0, n / 2 * sizeof(model::Descriptor), (n - 1) * sizeof(model::Descriptor)};
+}
 
-bool by_blocks(const HotRemoveConfig& c) { return c.mapping.largest < vmsa::page_level; }
-
-/// Two pages a section, so that two leaf tables have two used entries each; one block where blocks are mapped.
-/// With contiguous groups twice that: the first group of a table is flushed by chance when the table is freed
-/// (its flush names the table's first address), so there must be a second.
-unsigned section_bits(const HotRemoveConfig& c) {
-  const unsigned table_bits =
-      c.geometry == Geometry::scaled ? vmsa::scaled(c.real).bits_per_level : c.real.bits_per_level;
-  return (by_blocks(c) ? table_bits : 1) + (c.mapping.contiguous ? 1 : 0);
+bool by_blocks(const HotRemoveConfig& c) {
+  return c.path != Path::vmemmap && c.mapping.largest < vmsa::page_level;
+}
+bool by_vmemmap_blocks(const HotRemoveConfig& c) {
+  return c.path == Path::vmemmap && c.vmemmap == VmemmapKind::block;
 }
 
 /// The vmalloc area ends below vmemmap, and shares tables with it down to the level that the real layout has.
@@ -47,7 +46,9 @@ mm::MemoryMap scaled_map(const HotRemoveConfig& c, const Regime& r, VirtAddr& vm
   const auto shared = vmsa::deepest_shared_level(c.real, vmsa::layout(c.real, c.layout));
   const Level root = r.root_level();
   const unsigned entries = r.entry_count(root);
-  const unsigned index = r.level_count() == 2 ? entries - 2 : entries - 1;
+  // Three leaf tables of vmemmap need as many root entries with two levels; three sections' blocks need two with three.
+  const unsigned vmemmap_entries = r.level_count() == 2 ? 3 : r.level_count() == 3 && !shared ? 2 : 1;
+  const unsigned index = entries - vmemmap_entries;
   VirtAddr start = r.base() + index * r.span(root);
   // One entry of the shared table for vmalloc, the following ones for vmemmap.
   const std::uint64_t step = shared ? r.span(shared->next()) : r.span(root);
@@ -56,6 +57,57 @@ mm::MemoryMap scaled_map(const HotRemoveConfig& c, const Regime& r, VirtAddr& vm
   const unsigned linear_entries = r.level_count() == 2 ? index - 1 : entries / 2;
   const vmsa::VirtRange linear{r.base(), r.base() + linear_entries * r.span(root)};
   return {{linear, {start, VirtAddr(0)}, start}, PhysAddr(memory_start)};
+}
+
+/// Where things lie in the scaled linear map, in pages from the start of the kernel half.
+struct Spots {
+  std::uint64_t linear = 0;  ///< the linear map begins: with it vmemmap, which must not become too large
+  std::uint64_t first = 0, last = 0;
+  std::uint64_t neighbour = 0, neighbour_pages = 1;
+};
+Spots spots(const HotRemoveConfig& c, const Regime& r) {
+  const bool two_levels = r.level_count() == 2;
+  const std::uint64_t table = r.entries_per_table();  // pages under a table of pages
+  const std::uint64_t upper = table * table;          // and under a table of those
+  if (c.memmap_on_memory) return {.first = upper, .last = 3 * upper, .neighbour = 3 * upper};
+  if (by_vmemmap_blocks(c)) {
+    // Three sections, a block each: across two tables of blocks, or in one where a neighbour has pages.
+    if (c.extent == Extent::across) return {.first = 3 * table, .last = 6 * table, .neighbour = 2 * upper};
+    return {.first = table, .last = 4 * table, .neighbour = table - 1};
+  }
+  if (by_blocks(c)) {
+    // Tables of blocks: the last entry of one, a whole one (or the level 1 block that takes its place), the first
+    // entry of another. With two levels there is one, the root: a contiguous group of it.
+    if (c.extent == Extent::inside)
+      return {.first = table, .last = 4 * table, .neighbour = 0, .neighbour_pages = table};
+    if (two_levels) return {.first = upper, .last = 2 * upper, .neighbour = 10 * table};
+    return {.first = upper - table, .last = 2 * upper + table, .neighbour = 3 * upper};
+  }
+  if (c.extent == Extent::inside) return {.first = 1, .last = table, .neighbour = 0};
+  // Tables of pages: the last page of one, a whole one, the first page of another; where there are tables above, the
+  // first of them ends after the first page.
+  if (two_levels) return {.first = table - 1, .last = 2 * table + 1, .neighbour = 4 * table};
+  return {.linear = upper - table, .first = upper - 1, .last = upper + table + 1, .neighbour = 2 * upper};
+}
+
+void place(Arrangement& a, const Spots& at) {
+  const std::uint64_t page = a.regime.page_size();
+  const PhysAddr memory(memory_start);
+  a.map.layout.linear.start += at.linear * page;
+  a.map.memstart = memory + at.linear * page;
+  a.range = {memory + at.first * page, memory + at.last * page};
+  const PhysAddr neighbour = memory + at.neighbour * page;
+  a.neighbour = {neighbour, neighbour + at.neighbour_pages * page};
+}
+
+/// Full tables, two of their entries in use: the last section of one table and the first of the next.
+Spots spots_in_full_tables(const HotRemoveConfig& c, const Regime& r) {
+  const std::uint64_t section = r.section_size() / r.page_size();
+  if (c.extent == Extent::long_range)
+    return {.first = section, .last = 2 * section, .neighbour = section - 1};
+  const std::uint64_t table = r.entries_per_table();
+  const std::uint64_t first = by_blocks(c) ? 0 : table - section;
+  return {.first = first, .last = first + 2 * section, .neighbour = table * table};
 }
 
 /// The live tables, root included.
@@ -91,6 +143,33 @@ void run_alone(World& world, const model::Setup& setup, const model::Task& task)
   }
 }
 
+/// The memory is in the pieces that a leaf maps: whoever takes one over takes all of it. Where nothing maps it, they
+/// are as large as they can be.
+unsigned piece_order(const HotRemoveConfig& c, const Arrangement& a, PhysAddr pa, PhysAddr end) {
+  const Regime& r = a.regime;
+  const auto fits = [&](std::uint64_t size) { return pa.is_aligned(size) && size <= end - pa; };
+  if (c.path == Path::vmemmap) {
+    unsigned order = r.section_shift - r.page_shift;
+    while (!fits(r.page_size() << order)) --order;
+    return order;
+  }
+  for (Level level = c.mapping.largest; level < vmsa::page_level; level = level.next())
+    if (r.has_block(level) && fits(r.span(level))) return r.span_shift(level) - r.page_shift;
+  return 0;
+}
+
+/// A long range is removed in few steps where its leaves are large; the rest is arithmetic.
+bool has_long_range(const HotRemoveConfig& c) {
+  return c.experiment == Experiment::hot_remove && c.path == Path::linear && !c.mapping.contiguous &&
+         c.mapping.largest == vmsa::pud_level && c.real.has_block(vmsa::pud_level) &&
+         has_full_geometry(c.real);
+}
+/// As Linux has it: where the struct pages of a memory block fill level 2 blocks. By pages it would be far too many.
+bool has_memmap_on_memory(const HotRemoveConfig& c) {
+  return c.real.vmemmap_uses_blocks() && c.path == Path::both && c.vmemmap == VmemmapKind::block &&
+         by_blocks(c) && c.geometry == Geometry::scaled && c.extent == Extent::across;
+}
+
 World empty_world(const HotRemoveConfig& c, const Arrangement& a) {
   World w{.memory = model::Memory(a.regime.page_shift), .shadow = shadow::Shadow(a.regime, c.cpus)};
   auto add = [&](std::uint64_t pa, unsigned order, model::PageState state, bool allocatable) {
@@ -106,16 +185,21 @@ World empty_world(const HotRemoveConfig& c, const Arrangement& a) {
   for (unsigned i = 0; i < pool_pages; ++i) {
     const std::uint64_t pa = table_pool + i * a.regime.page_size();
     add(pa, 0, model::PageState::free, true);
-    w.memory.write(PhysAddr(pa), model::Descriptor{left_behind(a.regime)});
+    for (const std::uint64_t offset : left_behind_at(a.regime))
+      w.memory.write(PhysAddr(pa + offset), model::Descriptor{left_behind(a.regime)});
   }
   const unsigned order = a.regime.bits_per_level;
   for (unsigned i = 0; i < pool_blocks && c.vmemmap == VmemmapKind::block; ++i)
     add(block_pool + i * a.regime.span(vmsa::pmd_level), order, model::PageState::free, true);
-  add(a.neighbour.value, 0, model::PageState::used, false);
-  // The range's memory, in the pieces that a leaf maps: whoever takes one over takes all of it.
-  const unsigned piece = by_blocks(c) ? a.regime.bits_per_level : 0;
-  for (PhysAddr pa = a.range.start; pa != a.range.end; pa += a.regime.page_size() << piece)
-    add(pa.value, piece, model::PageState::used, false);
+  auto pages = [&](mm::PhysRange range) {
+    for (PhysAddr pa = range.start; pa != range.end;) {
+      const unsigned order = piece_order(c, a, pa, range.end);
+      add(pa.value, order, model::PageState::used, false);
+      pa += a.regime.page_size() << order;
+    }
+  };
+  pages(a.neighbour);
+  pages(a.range);
   std::sort(w.pages.begin(), w.pages.end(), [](const Page& x, const Page& y) { return x.start < y.start; });
   return w;
 }
@@ -128,12 +212,11 @@ TaskSet tasks(const HotRemoveConfig& c, const Arrangement& a) {
   }
 }
 
-/// The range's addresses, as far as the experiment maps them.
-std::vector<vmsa::VirtRange> mapped_ranges(const HotRemoveConfig& c, const Arrangement& a) {
-  std::vector<vmsa::VirtRange> all;
-  if (c.path != Path::vmemmap) all.push_back(a.map.linear(a.range));
-  if (c.path != Path::linear) all.push_back(a.map.vmemmap(a.regime, a.range));
-  return all;
+/// The neighbour's addresses pass through this table.
+bool serves_neighbour(const HotRemoveConfig& c, const Arrangement& a, const TableAt& t) {
+  const auto part = translated(a.regime, t);
+  if (part.overlaps(a.map.linear(a.neighbour))) return true;
+  return maps_struct_pages_of_neighbour(c) && part.overlaps(a.map.vmemmap(a.regime, a.neighbour));
 }
 
 bool rule_allows(const HotRemoveConfig& c, const Arrangement& a, const TableAt& t) {
@@ -161,8 +244,7 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
     if (at == linked.end()) return leak(p.start);
     for (const auto& range : mapped_ranges(c, a)) {
       const bool ours = at != linked.begin() && translated(a.regime, *at).overlaps(range);
-      const bool others = translated(a.regime, *at).contains(a.map.phys_to_virt(a.neighbour)) ||
-                          translated(a.regime, *at).contains(a.vmalloc);
+      const bool others = serves_neighbour(c, a, *at) || translated(a.regime, *at).contains(a.vmalloc);
       if (ours && (is_empty(w, *at) || !others) && rule_allows(c, a, *at)) return leak(p.start);
     }
   }
@@ -176,6 +258,13 @@ std::optional<shadow::Finding> judge_end(const HotRemoveConfig& c, const Arrange
 
 }  // namespace
 
+std::vector<vmsa::VirtRange> mapped_ranges(const HotRemoveConfig& c, const Arrangement& a) {
+  std::vector<vmsa::VirtRange> all;
+  if (c.path != Path::vmemmap) all.push_back(a.map.linear(a.range));
+  if (c.path != Path::linear) all.push_back(a.map.vmemmap(a.regime, a.range));
+  return all;
+}
+
 const char* name(mm::TableRule rule) {
   switch (rule) {
     case mm::TableRule::floor_ceiling: return "floor-ceiling";
@@ -183,6 +272,10 @@ const char* name(mm::TableRule rule) {
     case mm::TableRule::any: return "any";
   }
   return "?";
+}
+
+bool maps_struct_pages_of_neighbour(const HotRemoveConfig& c) {
+  return c.extent == Extent::inside && (c.path != Path::linear || c.experiment == Experiment::hot_add);
 }
 
 const char* name(vmsa::LayoutAge age) { return age == vmsa::LayoutAge::today ? "today" : "old"; }
@@ -197,29 +290,39 @@ std::optional<std::string> refuse(const HotRemoveConfig& c) {
   if (c.geometry == Geometry::full && c.mapping.contiguous)
     return "full geometry has no contiguous mappings: a real group's stores can become visible in too many "
            "orders";
+  if (c.geometry == Geometry::full && c.extent == Extent::inside)
+    return "full geometry has ranges across tables, and the long one";
+  if (c.extent == Extent::inside && c.path != Path::vmemmap && c.mapping.contiguous)
+    return "a scaled contiguous group fills its table: no range lies inside";
+  if (c.extent == Extent::inside && by_blocks(c) && c.real.level_count() == 2)
+    return "with two levels blocks are in the root table, which is never freed: across says it all";
+  if (c.extent == Extent::long_range && !has_long_range(c))
+    return "a long range is one of level 1 blocks: removal of a linear map by blocks with 4K pages and 48 "
+           "bits of VA";
+  if (c.memmap_on_memory && !has_memmap_on_memory(c))
+    return "struct pages are carved from the range as one block a section: 4K pages, both regions, blocks in "
+           "both";
   return std::nullopt;
 }
 
 vmsa::Regime model_regime(const HotRemoveConfig& c) {
-  if (c.geometry == Geometry::scaled) return vmsa::scaled(c.real, section_bits(c));
-  return vmsa::with_small_sections(c.real, section_bits(c));
+  if (c.extent == Extent::long_range) return vmsa::with_small_sections(c.real, long_range_bits);
+  if (c.geometry == Geometry::full)
+    return vmsa::with_small_sections(c.real, by_blocks(c) ? c.real.bits_per_level : 1);
+  return vmsa::scaled_for_hotplug(c.real, by_blocks(c) ? scaled_block_bits : 0);
 }
 
 Arrangement arrange(const HotRemoveConfig& c) {
   Arrangement a{.regime = model_regime(c)};
   const Regime& r = a.regime;
-  if (c.geometry == Geometry::scaled) {
+  if (has_scaled_tables(c)) {
     a.map = scaled_map(c, r, a.vmalloc);
+    place(a, spots(c, r));
   } else {
     a.map = {vmsa::layout(c.real, c.layout), PhysAddr(memory_start)};
     a.vmalloc = (a.map.layout.vmalloc_end - 1).align_down(r.page_size());
+    place(a, spots_in_full_tables(c, r));
   }
-  // By pages: the last section of one leaf table and the first of the next. By blocks: the first two.
-  const PhysAddr memory(memory_start);
-  const std::uint64_t table_span = r.span(vmsa::pmd_level);
-  const PhysAddr start = by_blocks(c) ? memory : memory + table_span - r.section_size();
-  a.range = {start, start + 2 * r.section_size()};
-  a.neighbour = memory + (r.level_count() == 2 ? 4 * table_span : r.span(vmsa::pud_level));
   a.vmalloc_page = PhysAddr(user_page);
   return a;
 }
@@ -247,8 +350,7 @@ unsigned tables_retained(const HotRemoveConfig& c, const World& end) {
   return static_cast<unsigned>(std::count_if(linked.begin(), linked.end(), [&](const TableAt& t) {
     const auto part = translated(a.regime, t);
     // Before memory was added there were the neighbour's tables, and no others.
-    const bool was_there = part.contains(a.map.phys_to_virt(a.neighbour));
-    return !was_there &&
+    return !serves_neighbour(c, a, t) &&
            std::any_of(ranges.begin(), ranges.end(), [&](const auto& r) { return part.overlaps(r); });
   }));
 }

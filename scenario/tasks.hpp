@@ -33,15 +33,16 @@ struct Tasks {
   const HotRemoveConfig& c;
   const Arrangement& a;
 
-  mm::RemovePlan plan() const { return {c.strategy, c.table_rule}; }
+  mm::RemovePlan plan() const { return {c.strategy, c.table_rule, c.memmap_on_memory}; }
 
-  /// Boot: the neighbour's page, and for hot-remove the range itself.
+  /// Boot: the neighbour, and for hot-remove the range itself.
   model::Task build() const {
     return [c = c, a = a, plan = plan()](ModelMachine& m) {
-      mm::create_linear_map<R>(m, a.map, {a.neighbour, a.neighbour + R.page_size()}, mm::mappings[0]);
+      mm::create_linear_map<R>(m, a.map, a.neighbour, c.mapping);
+      if (maps_struct_pages_of_neighbour(c)) mm::add_pages<R>(m, a.map, a.neighbour);
       if (c.experiment == Experiment::hot_add) return;
       if (c.path != Path::vmemmap) mm::create_linear_map<R>(m, a.map, a.range, c.mapping);
-      if (c.path != Path::linear) mm::add_pages<R>(m, a.map, a.range);
+      if (c.path != Path::linear) mm::add_pages<R>(m, a.map, a.range, plan.memmap_on_memory);
       m.memblock_add(a.range);
     };
   }
@@ -77,8 +78,11 @@ struct Tasks {
     machine::Scope scope(m, "access");
     if (m.load(va).faulted != 0) m.unexpected_fault(va);
   }
-  static void use_neighbour(ModelMachine& m, const Arrangement& a) {
-    expect_mapped(m, a.map.phys_to_virt(a.neighbour));
+  /// Its memory, and its struct pages where those are what may be hit.
+  static void use_neighbour(ModelMachine& m, const HotRemoveConfig& c, const Arrangement& a) {
+    if (c.path != Path::vmemmap || !maps_struct_pages_of_neighbour(c))
+      expect_mapped(m, a.map.phys_to_virt(a.neighbour.start));
+    if (maps_struct_pages_of_neighbour(c)) expect_mapped(m, a.map.vmemmap(R, a.neighbour).start);
   }
   static void use_vmalloc(ModelMachine& m, const Arrangement& a) {
     machine::Scope scope(m, "vmalloc_user");
@@ -103,7 +107,7 @@ struct Tasks {
     set.cpus.push_back(c.experiment == Experiment::hot_add ? add_then_remove() : remove());
     const bool vmalloc = c.experiment == Experiment::hot_remove;
     auto neighbour = [c = c, a = a, vmalloc](ModelMachine& m, bool dumps) {
-      use_neighbour(m, a);
+      use_neighbour(m, c, a);
       if (vmalloc) use_vmalloc(m, a);
       if (dumps) dump(m, c, a);
     };
@@ -121,24 +125,24 @@ struct Tasks {
   }
 };
 
-/// The instantiations of one real regime: scaled or full, with each size of section that the mappings ask for.
+/// The instantiations of one real regime: scaled, full, or full with a long range.
 template <vmsa::Regime Real>
 TaskSet tasks_of(const HotRemoveConfig& c, const Arrangement& a) {
-  const unsigned section_bits = a.regime.section_shift - Real.page_shift;
   if constexpr (has_full_geometry(Real)) {
-    if (c.geometry == Geometry::full && section_bits == 1)
-      return Tasks<vmsa::with_small_sections(Real, 1)>{c, a}.all();
-    if (c.geometry == Geometry::full)
-      return Tasks<vmsa::with_small_sections(Real, Real.bits_per_level)>{c, a}.all();
+    constexpr vmsa::Regime by_pages = vmsa::with_small_sections(Real, 1);
+    constexpr vmsa::Regime by_blocks = vmsa::with_small_sections(Real, Real.bits_per_level);
+    if (a.regime == by_pages) return Tasks<by_pages>{c, a}.all();
+    if (a.regime == by_blocks) return Tasks<by_blocks>{c, a}.all();
+    if constexpr (Real.has_block(vmsa::pud_level)) {
+      constexpr vmsa::Regime long_range = vmsa::with_small_sections(Real, long_range_bits);
+      if (a.regime == long_range) return Tasks<long_range>{c, a}.all();
+    }
   }
-  switch (section_bits) {
-    case 1: return Tasks<vmsa::scaled(Real, 1)>{c, a}.all();
-    case 2: return Tasks<vmsa::scaled(Real, 2)>{c, a}.all();
-    case 3: return Tasks<vmsa::scaled(Real, 3)>{c, a}.all();
-    default:
-      if constexpr (Real.level_count() == 2) return Tasks<vmsa::scaled(Real, 4)>{c, a}.all();
-      throw std::logic_error("no instantiation has sections of this size");
-  }
+  constexpr vmsa::Regime by_pages = vmsa::scaled_for_hotplug(Real, 0);
+  constexpr vmsa::Regime by_blocks = vmsa::scaled_for_hotplug(Real, scaled_block_bits);
+  if (a.regime == by_pages) return Tasks<by_pages>{c, a}.all();
+  if (a.regime == by_blocks) return Tasks<by_blocks>{c, a}.all();
+  throw std::logic_error("no instantiation has this regime");
 }
 
 }  // namespace detail

@@ -73,7 +73,11 @@ bool build(TimedMachine& m, const HotRemoveSpec& spec, const mm::MemoryMap& map,
   const mm::RemovePlan undo{spec.strategy};
   const PhysRange neighbour{range.start - placement.neighbour_bytes, range.start};
   if (!mm::add_memory<R>(m, map, neighbour, spec.mapping, undo)) return false;
-  return mm::add_memory<R>(m, map, range, spec.mapping, undo);
+  if (!spec.blocks_one_by_one) return mm::add_memory<R>(m, map, range, spec.mapping, undo);
+  // What is removed block by block was added so: no leaf reaches over a block's end.
+  for (PhysAddr pa = range.start; pa != range.end; pa += R.section_size())
+    if (!mm::add_memory<R>(m, map, {pa, pa + R.section_size()}, spec.mapping, undo)) return false;
+  return true;
 }
 
 template <Regime R>

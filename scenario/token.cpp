@@ -105,12 +105,15 @@ std::vector<Field> fields(const HotRemoveConfig& c, std::uint32_t mutant) {
           {static_cast<unsigned>(c.geometry), 1},
           {c.cpus, model::max_cpus},
           {static_cast<unsigned>(c.path), 2},
+          {static_cast<unsigned>(c.extent), 2},
           {mapping_index(c.mapping), mm::mappings.size() - 1},
           {static_cast<unsigned>(c.vmemmap), 1},
           {static_cast<unsigned>(c.layout), 1},
           {static_cast<unsigned>(c.table_rule), 2},
           {feature_bits(c.features), 63},
-          {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.early_reads ? 4u : 0u), 7},
+          {(c.dumper_takes_lock ? 1u : 0u) | (c.memblock_last ? 2u : 0u) | (c.early_reads ? 4u : 0u) |
+               (c.memmap_on_memory ? 8u : 0u),
+           15},
           {mutant, 0xffff'ffff}};
 }
 HotRemoveConfig config_of(const std::vector<unsigned>& v) {
@@ -121,14 +124,16 @@ HotRemoveConfig config_of(const std::vector<unsigned>& v) {
   c.geometry = static_cast<Geometry>(v[3]);
   c.cpus = v[4];
   c.path = static_cast<Path>(v[5]);
-  c.mapping = mm::mappings[v[6]];
-  c.vmemmap = static_cast<VmemmapKind>(v[7]);
-  c.layout = static_cast<vmsa::LayoutAge>(v[8]);
-  c.table_rule = static_cast<mm::TableRule>(v[9]);
-  c.features = features_of(v[10]);
-  c.dumper_takes_lock = (v[11] & 1) != 0;
-  c.memblock_last = (v[11] & 2) != 0;
-  c.early_reads = (v[11] & 4) != 0;
+  c.extent = static_cast<Extent>(v[6]);
+  c.mapping = mm::mappings[v[7]];
+  c.vmemmap = static_cast<VmemmapKind>(v[8]);
+  c.layout = static_cast<vmsa::LayoutAge>(v[9]);
+  c.table_rule = static_cast<mm::TableRule>(v[10]);
+  c.features = features_of(v[11]);
+  c.dumper_takes_lock = (v[12] & 1) != 0;
+  c.memblock_last = (v[12] & 2) != 0;
+  c.early_reads = (v[12] & 4) != 0;
+  c.memmap_on_memory = (v[12] & 8) != 0;
   return c;
 }
 

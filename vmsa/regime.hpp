@@ -39,13 +39,14 @@ struct Regime {
       12;             ///< log2 of the unit of a range TLBI's base: a page, 64 KiB with LPA2 (I_HKYNQ)
   bool lpa2 = false;  ///< FEAT_LPA2 descriptors: 52-bit addresses with 4K or 16K pages
   bool lva = false;   ///< FEAT_LVA/LPA: 52-bit addresses with 64K pages
+  unsigned wide_root_bits = 0;  ///< log2 of how much wider the root is than a table; real ones never are
 
   friend constexpr bool operator==(const Regime&, const Regime&) = default;
 
   constexpr std::uint64_t page_size() const { return std::uint64_t{1} << page_shift; }
   constexpr unsigned entries_per_table() const { return 1u << bits_per_level; }
   constexpr unsigned level_count() const {
-    return (va_bits - page_shift + bits_per_level - 1) / bits_per_level;
+    return (va_bits - page_shift - wide_root_bits + bits_per_level - 1) / bits_per_level;
   }
   constexpr Level root_level() const { return Level{4 - static_cast<int>(level_count())}; }
   /// A walk passes through tables at `level`.
@@ -153,5 +154,26 @@ constexpr Regime scaled(Regime real, unsigned section_bits = 0) {
 }
 
 static_assert(scaled(regime(12, 48)).vmemmap_uses_blocks() && !scaled(regime(16, 48)).vmemmap_uses_blocks());
+
+/// Shrinks a real regime so far, and no further, that hotplugged memory still has a first, a last and something in
+/// between at every level: tables and contiguous groups of four. A root of up to three levels is wider, for every
+/// region lies in it. One page of vmemmap describes 2^`described_bits` pages of memory.
+constexpr Regime scaled_for_hotplug(Regime real, unsigned described_bits) {
+  constexpr unsigned bits = 2;
+  const unsigned levels = real.level_count();
+  const unsigned root_bits = real.va_bits - real.page_shift - (levels - 1) * real.bits_per_level;
+  Regime r = scaled(real, 1);
+  r.bits_per_level = r.contpte_shift = r.contpmd_shift = bits;
+  r.wide_root_bits = levels == 2 ? 2 : levels == 3 ? 1 : 0;
+  const unsigned widest = bits + r.wide_root_bits;
+  r.va_bits = real.page_shift + (levels - 1) * bits + (root_bits < widest ? root_bits : widest);
+  // A section's vmemmap is one level 2 block with 4K pages, two base pages otherwise.
+  r.struct_page_shift = real.page_shift - described_bits;
+  r.section_shift = real.page_shift + described_bits + (real.vmemmap_uses_blocks() ? bits : 1);
+  return r;
+}
+
+static_assert(scaled_for_hotplug(regime(12, 48), 2).vmemmap_uses_blocks());
+static_assert(!scaled_for_hotplug(regime(14, 47), 0).vmemmap_uses_blocks());
 
 }  // namespace shootdown::vmsa

@@ -84,6 +84,12 @@ class ModelMachine : public machine::Calls<ModelMachine, std::source_location> {
     else
       return from_word<typename Op::Answer>(ask(op, at));
   }
+  /// A range that no SCALE and NUM say (R_QKRKL) cannot be issued: what took it would call safe what cannot run.
+  void perform(const machine::op::Tlbi& op, Location at = Location::current()) {
+    if (op.tlbi.op.range && !vmsa::range_fields(op.tlbi.pages))
+      perform(op::Warn{"a range TLBI of so many pages has no encoding"}, at);
+    tell(op, at);
+  }
   /// A model has no scheduler: every moment is such a point.
   void perform(const machine::op::CondResched&, Location = Location::current()) {}
 

@@ -28,7 +28,7 @@ struct Mistakes {
   using Weakenings = std::vector<Weakening>;
 
   Weakenings of(const op::Isb&) const { return {Weakening::drop}; }
-  Weakenings of(const op::ClearPage&) const { return {Weakening::drop}; }
+  Weakenings of(const op::ClearPage&) const { return {Weakening::drop, Weakening::clear_first_word}; }
   // A page that is no table may carry the list: no walk reads it.
   Weakenings of(const op::DeferFree& o) const {
     return o.use == machine::PageUse::table ? Weakenings{Weakening::list_through_page} : Weakenings{};
@@ -47,6 +47,7 @@ struct Mistakes {
     if (!t.last_level && t.by_va()) all.push_back(tlbi_last_level);
     if (t.target != vmsa::TlbiTarget::asid && t.target != vmsa::TlbiTarget::va) all.push_back(tlbi_asid);
     if (t.range) all.push_back(tlbi_one_page_short);
+    if (t.range && !t.last_level) all.push_back(tlbi_tables_at_ends);
     if (t.by_va()) all.insert(all.end(), {tlbi_hint_block, tlbi_hint_page});
     return all;
   }
@@ -66,7 +67,18 @@ std::vector<Operation> weakened(op::Dsb o, Weakening w) {
 std::vector<Operation> weakened(op::DeferFree o, Weakening) {
   return {o, op::DataStore{o.page, o.page.value | Descriptor::valid_bit | Descriptor::table_bit}};
 }
+std::vector<Operation> weakened(const op::ClearPage& o, Weakening) { return {op::WriteOnce{o.page, {}}}; }
+/// Walk caches at both ends of the range only, leaves everywhere.
+std::vector<Operation> flushed_at_ends(const op::Tlbi& o) {
+  op::Tlbi first = o, last = o, leaves = o;
+  first.tlbi.op.range = last.tlbi.op.range = false;
+  first.tlbi.pages = last.tlbi.pages = 1;
+  last.tlbi.va += (o.tlbi.pages - 1) << o.tlbi.page_shift;
+  leaves.tlbi.op.last_level = true;
+  return {first, last, leaves};
+}
 std::vector<Operation> weakened(op::Tlbi o, Weakening w) {
+  if (w == Weakening::tlbi_tables_at_ends) return flushed_at_ends(o);
   vmsa::Tlbi& t = o.tlbi;
   switch (w) {
     case Weakening::tlbi_last_level: t.op.last_level = true; break;
@@ -104,6 +116,8 @@ const char* name(Weakening w) {
     case Weakening::tlbi_one_page_short: return "one-page-short";
     case Weakening::tlbi_hint_block: return "hint-level-2";
     case Weakening::tlbi_hint_page: return "hint-level-3";
+    case Weakening::tlbi_tables_at_ends: return "tables-at-ends-only";
+    case Weakening::clear_first_word: return "first-word-only";
     case Weakening::list_through_page: return "list-through-page";
   }
   return "?";

@@ -21,7 +21,9 @@ enum class Weakening : std::uint8_t {
   tlbi_one_page_short,  ///< TLBI: the range ends one page early
   tlbi_hint_block,      ///< TLBI: a level hint that says level 2
   tlbi_hint_page,       ///< TLBI: a level hint that says level 3
-  list_through_page,    ///< deferral: the list's link is stored in the page itself, bit 0 set
+  tlbi_tables_at_ends,  ///< TLBI: walk-cache entries over a range's first and last page only, leaves of all of it
+  clear_first_word,   ///< zeroing: of the page's first word only
+  list_through_page,  ///< deferral: the list's link is stored in the page itself, bit 0 set
 };
 
 const char* name(Weakening w);
@@ -40,7 +42,7 @@ struct Mutation {
 /// The weakenings that make sense for an operation: none for plain reads and stores.
 std::vector<Weakening> weakenings(const Operation& op);
 
-/// What the machine hears instead: nothing, or up to two operations.
+/// What the machine hears instead: nothing, or a few operations.
 std::vector<Operation> weaken(const Operation& op, Weakening w);
 
 }  // namespace shootdown::model

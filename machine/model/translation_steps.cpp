@@ -231,9 +231,6 @@ Stepper::Verdict Stepper::update_flag(const FlagUpdate& u) {
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::Tlbi& o, Outcome) {
   const auto& r = regime();
-  const bool real = r.bits_per_level == r.page_shift - 3;
-  if (real && o.tlbi.op.range && !vmsa::range_fields(o.tlbi.pages))
-    return plain(Harm::warning, cpu, {}, "a range TLBI of so many pages has no encoding in NUM and SCALE");
   const auto report = [&](const shadow::Entry& e, shadow::Outcome outcome) {
     event_->invalidated.emplace_back(e, outcome);
   };

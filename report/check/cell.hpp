@@ -2,6 +2,7 @@
 // One cell of a verdict matrix in words, and how it is painted. Which cells stand where is the writers' business.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -26,6 +27,19 @@ inline std::array<std::string, 2> cell(const scenario::CheckResult& r) {
   }
   if (is_not_searched(r)) return {"-", ""};
   return {"unknown", bound_hit(r)};
+}
+
+/// The result that stands for several: unsafe before unknown before safe, and the most tables kept.
+inline const scenario::CheckResult* worst(const std::vector<const scenario::CheckResult*>& results) {
+  auto rank = [](const scenario::CheckResult* r) {
+    const unsigned verdict = r->verdict == scenario::Verdict::unsafe  ? 2
+                             : r->verdict == scenario::Verdict::bound ? 1
+                                                                      : 0;
+    return std::pair(verdict, r->tables_retained.value_or(0));
+  };
+  const auto at = std::max_element(results.begin(), results.end(),
+                                   [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+  return at == results.end() ? nullptr : *at;
 }
 
 /// `text`, already as wide as it shall be, in the colour of the verdict; `line` as in `cell`.

@@ -2,6 +2,7 @@
 #include "report/check/check_json.hpp"
 
 #include "report/check/describe.hpp"
+#include "scenario/inventory.hpp"
 
 namespace shootdown::report {
 namespace {
@@ -15,15 +16,37 @@ ordered_json or_null(const char* text) {
 
 ordered_json geometry(const scenario::HotRemoveConfig& c) {
   const vmsa::Regime r = scenario::model_regime(c);
-  return {{"scaled", c.geometry == scenario::Geometry::scaled},
+  return {{"scaled", scenario::has_scaled_tables(c)},
           {"levels", r.level_count()},
           {"entries_per_table", r.entries_per_table()},
           {"root_entries", r.entry_count(r.root_level())},
           {"contpte", r.contiguous_count(vmsa::page_level)},
           {"contpmd", r.contiguous_count(vmsa::pmd_level)},
-          {"sections", 2},
           {"section_pages", r.section_size() / r.page_size()},
           {"section_vmemmap_pages", r.section_vmemmap_size() / r.page_size()}};
+}
+
+ordered_json world(const scenario::HotRemoveConfig& c) {
+  const scenario::Inventory all = scenario::inventory(c);
+  ordered_json leaves = ordered_json::object();
+  unsigned groups = 0;
+  for (const auto& at : all.leaves) {
+    leaves[std::to_string(at.level.value)] = at.count;
+    groups += at.groups;
+  }
+  ordered_json range_tlbi = nullptr;
+  if (const auto& t = all.range_tlbi)
+    range_tlbi = {{"pages", t->pages}, {"scale", t->scale}, {"num", t->num}};
+  return {{"pages", all.pages},
+          {"sections", all.sections},
+          {"leaves", leaves},
+          {"contiguous_groups", groups},
+          {"group_members", all.group_members},
+          {"tables_whole", all.tables_whole},
+          {"tables_in_part", all.tables_in_part},
+          {"tables_shared", all.tables_shared},
+          {"leftover_words", all.leftovers},
+          {"range_tlbi", range_tlbi}};
 }
 
 ordered_json bounds(const scenario::CheckResult& r, const CheckPlan& plan) {
@@ -61,10 +84,13 @@ ordered_json check_json(const scenario::CheckResult& result, const CheckPlan& pl
   j["path"] = name(c.path);
   j["mapping"] = or_null(c.path != Path::vmemmap ? c.mapping.name : nullptr);
   j["vmemmap"] = or_null(c.path != Path::linear ? name(c.vmemmap) : nullptr);
+  j["extent"] = name(c.extent);
+  j["memmap_on_memory"] = c.memmap_on_memory;
   j["layout"] = scenario::name(c.layout);
   j["table_rule"] = scenario::name(c.table_rule);
   j["features"] = feature_names(c.features);
   j["geometry"] = geometry(c);
+  j["world"] = world(c);
   j["bounds"] = bounds(result, plan);
   j["verdict"] = name(result.verdict);
   j["harm"] = or_null(x ? name(x->violation.finding.harm) : nullptr);

@@ -101,13 +101,15 @@ class TextWriter final : public CheckWriter {
                                      std::string(name_width + 2, ' ')};
     bool second = false;
     for (const auto& column : columns_) {
-      const auto r = std::find_if(row_.begin(), row_.end(),
-                                  [&](const auto& x) { return same_column(x.config, column); });
+      std::vector<const CheckResult*> extents;
+      for (const CheckResult& x : row_)
+        if (same_column(x.config, column)) extents.push_back(&x);
+      const CheckResult* r = worst(extents);
       for (int line = 0; line < 2; ++line)
         lines.at(line) +=
-            r != row_.end() ? paint(*r, fmt::format("{:<{}}", cell(*r).at(line), width()), line, plan_.style)
-                            : std::string(width(), ' ');
-      second |= r != row_.end() && !cell(*r)[1].empty();
+            r != nullptr ? paint(*r, fmt::format("{:<{}}", cell(*r).at(line), width()), line, plan_.style)
+                         : std::string(width(), ' ');
+      second |= r != nullptr && !cell(*r)[1].empty();
     }
     out_ << without_trailing_blanks(lines[0]) << '\n';
     if (second) out_ << without_trailing_blanks(lines[1]) << '\n';
@@ -134,25 +136,41 @@ class TextWriter final : public CheckWriter {
                         totals_.bound > 0 ? fmt::format(", {} not finished", totals_.bound) : "",
                         thousands(totals_.states), totals_.seconds);
     if (plan_.verbose) write_searches();
-    if (plan_.verbose || plan_.configs.size() == 1) write_counterexamples();
+    if (plan_.verbose || is_one_cell()) write_counterexamples();
     kept_.clear();
   }
 
   void write_searches() const {
     for (const CheckResult& r : kept_)
       out_ << fmt::format(
-          "  {:<{}}{:<22}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB  audit {:.2f} "
-          "s\n",
-          r.config.strategy.name, name_width, column_name(r.config), thousands(r.search.states),
+          "  {:<{}}{:<24}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB  audit {:.2f} s\n",
+          r.config.strategy.name, name_width, search_name(r.config), thousands(r.search.states),
           thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20,
           r.audit_seconds);
+    out_ << "\nThe worlds:\n";
+    std::vector<std::string> told;
+    for (const CheckResult& r : kept_) {
+      const std::string which = search_name(r.config);
+      if (std::find(told.begin(), told.end(), which) != told.end()) continue;
+      told.push_back(which);
+      out_ << fmt::format("  {:<24}{}\n", which, world_text(r.config));
+    }
     out_ << '\n';
+  }
+  /// One strategy over one kind of mapping: then a counterexample is what was asked for. One is enough, whichever
+  /// of its extents is the first to show it.
+  bool is_one_cell() const {
+    const HotRemoveConfig& first = plan_.configs.front();
+    return std::all_of(plan_.configs.begin(), plan_.configs.end(), [&](const HotRemoveConfig& c) {
+      return c.strategy.name == first.strategy.name && c.real == first.real && same_column(c, first);
+    });
   }
   void write_counterexamples() const {
     for (const CheckResult& r : kept_) {
       if (!r.counterexample) continue;
       write_counterexample(out_, r, {plan_.style, plan_.verbose});
       out_ << '\n';
+      if (!plan_.verbose) return;
     }
   }
 
@@ -166,7 +184,7 @@ class TextWriter final : public CheckWriter {
     if (plan_.left_out > 0)
       out_ << fmt::format("Left out: {} combination{} that do not exist ({}).\n", plan_.left_out,
                           plan_.left_out > 1 ? "s" : "", plan_.left_out_reason);
-    if (first_unsafe_ && plan_.configs.size() > 1 && !plan_.verbose)
+    if (first_unsafe_ && !is_one_cell() && !plan_.verbose)
       out_ << "A counterexample: shootdown check " << plan_.scenario << ' ' << selection(*first_unsafe_)
            << '\n';
   }
@@ -186,10 +204,16 @@ class TextWriter final : public CheckWriter {
     const vmsa::Regime r = scenario::model_regime(c);
     if (c.geometry == scenario::Geometry::scaled)
       text += fmt::format(
-          "Scaled down: tables of {} entries, contiguous groups of 2, two sections; levels, kinds of leaves "
-          "and\n"
-          "shared tables are those of the real regime (--geometry full searches full tables).\n",
-          r.entries_per_table());
+          "Scaled down: tables of {} entries, contiguous groups of {}; levels, kinds of leaves and shared "
+          "tables "
+          "are those\n"
+          "of the real regime (--geometry full searches full tables). Ranges: across leaf tables, part of "
+          "one, a "
+          "whole\n"
+          "one and part of another; inside one that a neighbour shares; and long, by level 1 blocks of full "
+          "tables "
+          "(-v).\n",
+          r.entries_per_table(), r.contiguous_count(vmsa::page_level));
     else
       text += fmt::format("Full tables of {} entries; two sections of {} pages.\n", r.entries_per_table(),
                           r.section_size() / r.page_size());

@@ -2,8 +2,11 @@
 #include "report/check/describe.hpp"
 
 #include <bit>
+#include <utility>
 
 #include <fmt/format.h>
+
+#include "scenario/inventory.hpp"
 
 namespace shootdown::report {
 
@@ -184,6 +187,33 @@ std::string column_name(const scenario::HotRemoveConfig& c) {
     case scenario::Path::both: return fmt::format("linear {} + vmemmap {}", c.mapping.name, name(c.vmemmap));
   }
   return "?";
+}
+
+std::string search_name(const scenario::HotRemoveConfig& c) {
+  std::string text = column_name(c);
+  if (c.extent != scenario::Extent::across) text += fmt::format(", {}", name(c.extent));
+  if (c.memmap_on_memory) text += ", memmap on memory";
+  return text;
+}
+
+std::string world_text(const scenario::HotRemoveConfig& c) {
+  const scenario::Inventory all = scenario::inventory(c);
+  std::string text =
+      fmt::format("{} pages in {} section{}; leaves:", all.pages, all.sections, all.sections > 1 ? "s" : "");
+  const char* comma = " ";
+  for (const auto& leaves : all.leaves) {
+    text += fmt::format("{}{} of level {}", std::exchange(comma, ", "), leaves.count, leaves.level.value);
+    if (leaves.groups > 0)
+      text += fmt::format(" ({} in groups of {})", leaves.groups * all.group_members, all.group_members);
+  }
+  text += fmt::format("; tables: {} whole, {} in part, {} shared; ", all.tables_whole, all.tables_in_part,
+                      all.tables_shared);
+  text += all.range_tlbi ? fmt::format("range TLBI of up to {} pages (SCALE {}, NUM {})",
+                                       all.range_tlbi->pages, all.range_tlbi->scale, all.range_tlbi->num)
+                         : std::string("no range TLBI");
+  if (c.experiment == scenario::Experiment::hot_add)
+    text += fmt::format("; {} leftover words in a new table", all.leftovers);
+  return text;
 }
 
 }  // namespace shootdown::report

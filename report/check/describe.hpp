@@ -47,4 +47,10 @@ std::vector<std::string> feature_names(const machine::Features& f);
 /// "linear, contpte"; "vmemmap, block"; "linear contpte + vmemmap pages".
 std::string column_name(const scenario::HotRemoveConfig& c);
 
+/// One search of a column: "linear blocks, inside". Across tables, as most are, goes without saying.
+std::string search_name(const scenario::HotRemoveConfig& c);
+
+/// What its world holds, as one line.
+std::string world_text(const scenario::HotRemoveConfig& c);
+
 }  // namespace shootdown::report

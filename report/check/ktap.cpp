@@ -36,7 +36,7 @@ class KtapWriter final : public CheckWriter {
     if (const char* hit = bound_hit(r)) diagnose(fmt::format("bound: {}", hit));
     const bool ok = r.verdict == scenario::Verdict::safe;
     out_ << fmt::format("{}ok {} {}.{}.{}_{}.{}", ok ? "" : "not ", ++number_, plan_.scenario,
-                        c.strategy.name, granule_name(c.real), c.real.va_bits, identifier(column_name(c)));
+                        c.strategy.name, granule_name(c.real), c.real.va_bits, identifier(search_name(c)));
     if (r.verdict == scenario::Verdict::bound)
       out_ << (is_not_searched(r) ? " # SKIP interrupted" : " # TIMEOUT");
     out_ << std::endl;
@@ -56,7 +56,7 @@ class KtapWriter final : public CheckWriter {
   }
   static std::string identifier(std::string text) {
     for (char& c : text)
-      if (c == ' ' || c == '+') c = '_';
+      if (c == ' ' || c == '+' || c == ',') c = '_';
     return text;
   }
 

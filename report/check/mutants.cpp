@@ -75,7 +75,7 @@ class MutantText final : public MutantWriter {
       case Fate::refuted:
         return plan_.style.good(fmt::format("refuted: {}", harm_and_cause(r))) +
                plan_.style.dim(
-                   fmt::format(" ({}; {} steps)", column_name(r.check.config), r.check.search.path.size()));
+                   fmt::format(" ({}; {} steps)", search_name(r.check.config), r.check.search.path.size()));
     }
     return {};
   }
@@ -109,6 +109,7 @@ class MutantJson final : public MutantWriter {
     j["description"] = r.mutation.describe();
     j["verdict"] = verdict(r.fate);
     j["path"] = refuted ? ordered_json(name(c.path)) : nullptr;
+    j["extent"] = refuted ? ordered_json(name(c.extent)) : nullptr;
     j["mapping"] = refuted && c.path != Path::vmemmap ? ordered_json(c.mapping.name) : nullptr;
     j["vmemmap"] = refuted && c.path != Path::linear ? ordered_json(name(c.vmemmap)) : nullptr;
     j["harm"] = x ? ordered_json(name(x->violation.finding.harm)) : nullptr;

@@ -90,9 +90,9 @@ void write_splat(std::ostream& out, const scenario::CheckResult& result, const S
   out << fmt::format("\nCPU: {} Comm: {}/{} Step: {}\n", v.cpu, experiment_name(c), c.strategy.name,
                      story.step);
   out << fmt::format("Machine: {} pages, {}-bit VA, {} levels, {}, {} layout, rule {}{}\n",
-                     granule_name(c.real), c.real.va_bits, c.real.level_count(), column_name(c),
+                     granule_name(c.real), c.real.va_bits, c.real.level_count(), search_name(c),
                      scenario::name(c.layout), scenario::name(c.table_rule),
-                     c.geometry == scenario::Geometry::scaled ? ", scaled geometry" : "");
+                     scenario::has_scaled_tables(c) ? ", scaled geometry" : "");
   if (!story.trace.empty()) {
     out << "Call trace:\n";
     for (std::size_t i = story.trace.size(); i-- > 0;) {

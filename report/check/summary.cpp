@@ -21,7 +21,7 @@ class SummaryWriter final : public CheckWriter {
   void begin(const CheckPlan& plan) override {
     plan_ = plan;
     for (const HotRemoveConfig& c : plan.configs) {
-      add(regimes_, fmt::format("{}/{}", granule_name(c.real), c.real.va_bits));
+      add(regimes_, regime_name(c));
       add(strategies_, c.strategy.name);
       add(columns_, column_name(c));
     }
@@ -43,15 +43,22 @@ class SummaryWriter final : public CheckWriter {
   }
 
  private:
+  static std::string regime_name(const HotRemoveConfig& c) {
+    return fmt::format("{}/{}", granule_name(c.real), c.real.va_bits);
+  }
   static void add(std::vector<std::string>& list, const std::string& text) {
     if (std::find(list.begin(), list.end(), text) == list.end()) list.push_back(text);
   }
 
-  /// The results of one cell, one a page size.
+  /// The results of one cell, one a page size: the worst of its extents.
   std::vector<const CheckResult*> at(const std::string& strategy, const std::string& column) const {
-    std::vector<const CheckResult*> all;
+    std::map<std::string, std::vector<const CheckResult*>> extents;
     for (const CheckResult& r : results_)
-      if (strategy == r.config.strategy.name && column == column_name(r.config)) all.push_back(&r);
+      if (strategy == r.config.strategy.name && column == column_name(r.config))
+        extents[regime_name(r.config)].push_back(&r);
+    std::vector<const CheckResult*> all;
+    for (const std::string& regime : regimes_)
+      if (extents.contains(regime)) all.push_back(worst(extents[regime]));
     return all;
   }
 
@@ -63,11 +70,7 @@ class SummaryWriter final : public CheckWriter {
   static Said say(const std::vector<const CheckResult*>& results) {
     Said said;
     if (results.empty()) return said;
-    auto rank = [](const CheckResult* r) {
-      return r->verdict == scenario::Verdict::unsafe ? 2 : r->verdict == scenario::Verdict::bound ? 1 : 0;
-    };
-    said.worst = *std::max_element(results.begin(), results.end(),
-                                   [&](const auto* a, const auto* b) { return rank(a) < rank(b); });
+    said.worst = worst(results);
     said.lines = cell(*said.worst);
     if (said.worst->verdict == scenario::Verdict::safe) said.lines[1].clear();  // kept tables: see `check`
     std::string which;

@@ -108,7 +108,7 @@ void write_counterexample(std::ostream& out, const scenario::CheckResult& result
   const Story story = tell(result);
   out << o.style.strong(
       fmt::format("Strategy {}, {} pages, {}-bit VA, {}: harm in step {}, and in no earlier\n\n",
-                  c.strategy.name, granule_name(c.real), c.real.va_bits, column_name(c), story.step));
+                  c.strategy.name, granule_name(c.real), c.real.va_bits, search_name(c), story.step));
   if (c.mutation) out << "Mutant: " << c.mutation->describe() << "\n\n";
   write_timeline(out, story, o);
   out << '\n';

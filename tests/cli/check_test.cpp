@@ -20,8 +20,9 @@ using testing::Not;
 using testing::StartsWith;
 
 const std::vector<std::string> unsafe{"check",     "hot-remove", "--strategy", "freed-before-flush",
-                                      "--mapping", "pages"};
-const std::vector<std::string> safe{"check", "hot-remove", "--strategy", "P", "--mapping", "blocks"};
+                                      "--mapping", "pages",      "--extent",   "across"};
+const std::vector<std::string> safe{"check",     "hot-remove", "--strategy", "P",
+                                    "--mapping", "blocks",     "--extent",   "across"};
 
 std::vector<std::string> with(std::vector<std::string> arguments, const std::vector<std::string>& more) {
   arguments.insert(arguments.end(), more.begin(), more.end());
@@ -54,16 +55,53 @@ TEST(Check, JsonHasTheKeysInTheirOrder) {
   const ordered_json j = ordered_json::parse(f.out);
   std::vector<std::string> keys;
   for (const auto& [key, value] : j.items()) keys.push_back(key);
-  EXPECT_THAT(keys,
-              ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path", "mapping",
-                          "vmemmap", "layout", "table_rule", "features", "geometry", "bounds", "verdict",
-                          "harm", "cause", "tables_retained", "states", "transitions", "seconds", "replay"));
+  EXPECT_THAT(keys, ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path",
+                                "mapping", "vmemmap", "extent", "memmap_on_memory", "layout", "table_rule",
+                                "features", "geometry", "world", "bounds", "verdict", "harm", "cause",
+                                "tables_retained", "states", "transitions", "seconds", "replay"));
   EXPECT_EQ(j["verdict"], "unsafe");
   EXPECT_EQ(j["harm"], "stale-table");
   EXPECT_EQ(j["cause"], "freed-early");
   EXPECT_TRUE(j["vmemmap"].is_null());
   EXPECT_TRUE(j["tables_retained"].is_null());
   EXPECT_EQ(j["geometry"]["scaled"], true);
+}
+
+TEST(Check, ACellIsAllThatItsMappingHas) {
+  const Finished f = run(
+      {"check", "hot-remove", "--strategy", "B", "--mapping", "pages,contpte,blocks", "--format", "json"});
+  std::vector<std::string> order;
+  for (const std::string& line : f.lines()) {
+    const ordered_json j = ordered_json::parse(line);
+    order.push_back(j["mapping"].get<std::string>() + " " + j["extent"].get<std::string>());
+  }
+  EXPECT_THAT(order, ElementsAre("pages across", "pages inside", "contpte across", "blocks across",
+                                 "blocks inside", "blocks long"));
+}
+
+TEST(Check, AWrongExtentIsRefusedInWords) {
+  const Finished f =
+      run({"check", "hot-remove", "--strategy", "B", "--mapping", "pages", "--extent", "long"});
+  EXPECT_EQ(f.exit_code, 64);
+  EXPECT_THAT(f.err, HasSubstr("a long range is one of level 1 blocks"));
+}
+
+/// The worst of its extents: freed-before-flush frees nothing inside of a table, and is not safe for that.
+TEST(Check, ACellIsAsGoodAsItsWorstExtent) {
+  const Finished f = run({"check", "hot-remove", "--strategy", "freed-before-flush", "--mapping", "pages"});
+  EXPECT_EQ(f.exit_code, 1);
+  EXPECT_THAT(f.out, HasSubstr("1 safe, 1 unsafe"));
+  EXPECT_THAT(f.out, HasSubstr("  freed-before-flush  stale-table"));
+  EXPECT_THAT(f.out, HasSubstr("BUG: Shootdown: stale-table in free_hotplug_table"))
+      << "one cell: it is shown";
+}
+
+TEST(Check, VerboseSaysWhatTheWorldHolds) {
+  const Finished f = run({"check", "hot-remove", "--strategy", "B", "--mapping", "contpte,blocks", "-v"});
+  EXPECT_THAT(f.out, HasSubstr("6 pages in 3 sections; leaves: 6 of level 3 (4 in groups of 4); tables: "
+                               "1 whole, 2 in part, 0 shared"));
+  EXPECT_THAT(f.out, HasSubstr("leaves: 1 of level 1, 2 of level 2"));
+  EXPECT_THAT(f.out, HasSubstr("range TLBI of up to 2097152 pages (SCALE 3, NUM 31)"));
 }
 
 TEST(Check, JsonOfASafeOne) {
@@ -76,8 +114,9 @@ TEST(Check, JsonOfASafeOne) {
 }
 
 TEST(Check, LinesComeInTheOrderOfTheMatrix) {
-  const Finished f = run({"check", "hot-remove", "--strategy", "R0,freed-before-flush", "--mapping",
-                          "pages,contpte", "--granule", "4k,64k", "--format", "json", "-j", "4"});
+  const Finished f =
+      run({"check", "hot-remove", "--strategy", "R0,freed-before-flush", "--mapping", "pages,contpte",
+           "--extent", "across", "--granule", "4k,64k", "--format", "json", "-j", "4"});
   std::vector<std::string> order;
   for (const std::string& line : f.lines()) {
     const ordered_json j = ordered_json::parse(line);
@@ -91,7 +130,7 @@ TEST(Check, LinesComeInTheOrderOfTheMatrix) {
 
 TEST(Check, KtapIsValid) {
   const Finished f = run({"check", "hot-remove", "--strategy", "freed-before-flush,P", "--mapping", "blocks",
-                          "--format", "ktap"});
+                          "--extent", "across", "--format", "ktap"});
   EXPECT_EQ(f.exit_code, 1);
   const auto lines = f.lines();
   ASSERT_GE(lines.size(), 4u);
@@ -139,8 +178,8 @@ TEST(Check, AnIllTokenIsOneLineAnd65) {
 }
 
 TEST(Check, ABoundIsNeverAPass) {
-  const Finished f = run({"check", "hot-remove", "--strategy", "L", "--vmemmap", "pages", "--max-states",
-                          "1000", "--format", "json"});
+  const Finished f = run({"check", "hot-remove", "--strategy", "L", "--vmemmap", "pages", "--extent",
+                          "across", "--max-states", "1000", "--format", "json"});
   EXPECT_EQ(f.exit_code, 4);
   const ordered_json j = ordered_json::parse(f.out);
   EXPECT_EQ(j["verdict"], "bound");

@@ -253,7 +253,9 @@ TEST(HotPlug, HotAddThatFailsAnywhereUndoesItself) {
     const MemoryMap map = map_of(k.r);
     const PhysRange range = sections(k.r, (std::uint64_t{64} << 30) / k.r.section_size(), 2);
     for (const Strategy& s : {strategies[0], strategies[3], strategies[4], strategies[5]}) {
-      for (bool keeps_failing : {false, true}) {
+      for (const auto& [keeps_failing, carve] :
+           {std::pair(false, false), std::pair(true, false), std::pair(true, true)}) {
+        if (carve && !k.r.vmemmap_uses_blocks()) continue;
         unsigned failures = 0;
         for (int at = 0;; ++at) {
           RecordingMachine m(k.r);
@@ -262,7 +264,7 @@ TEST(HotPlug, HotAddThatFailsAnywhereUndoesItself) {
           const auto pages = m.vmemmap_pages();
           m.fail_at = at;
           m.keeps_failing = keeps_failing;
-          const bool added = k.add_memory(m, map, range, mappings[0], {s});
+          const bool added = k.add_memory(m, map, range, mappings[0], {s, TableRule::floor_ceiling, carve});
           const bool met = m.fail_at == -1 || m.fail_at == 0;
           EXPECT_TRUE(m.faults.empty()) << m.faults.front();
           EXPECT_TRUE(m.all_unlocked());
@@ -277,6 +279,86 @@ TEST(HotPlug, HotAddThatFailsAnywhereUndoesItself) {
         EXPECT_GT(failures, 2u) << "every table and page was refused once";
       }
     }
+  }
+}
+
+// ---- memmap_on_memory, and what is a part of a leaf -------------------------------------------------------------
+
+TEST(HotPlug, StructPagesComeFromTheBlockThatTheyDescribe) {
+  for (const KernelCode& k : real_kernels()) {
+    const MemoryMap map = map_of(k.r);
+    const PhysRange range = sections(k.r, inner_section(k.r, map), 2);
+    const RemovePlan carve{strategies[3], TableRule::floor_ceiling, true};
+    RecordingMachine m(k.r);
+    ASSERT_TRUE(k.add_memory(m, map, range, mappings[2], carve));
+    EXPECT_EQ(m.vmemmap_pages(), 0u) << "none from the allocator";
+    for (PhysAddr block = range.start; block != range.end; block += k.r.section_size()) {
+      const VirtRange v = map.vmemmap(k.r, {block, block + k.r.section_size()});
+      for (VirtAddr va = v.start; va != v.end;) {
+        const auto leaf = m.leaf_at(va);
+        ASSERT_TRUE(leaf) << where(k.r);
+        ASSERT_EQ(vmsa::output_address(k.r, leaf->first, leaf->second), block + (va - v.start)) << where(k.r);
+        va += k.r.span(leaf->first);
+      }
+    }
+    k.try_remove_memory(m, map, range, carve);
+    EXPECT_TRUE(leaves_of(k.r, m.tree(), true).empty()) << where(k.r);
+    EXPECT_TRUE(m.faults.empty()) << where(k.r) << ": " << m.faults.front();
+  }
+}
+
+/// A section of memory that was added as one: it is a part of a level 1 block with 4K pages, of a contiguous group
+/// of level 2 blocks elsewhere.
+TEST(HotPlug, APartOfALeafIsNotRemoved) {
+  for (const KernelCode& k : real_kernels()) {
+    const MemoryMap map = map_of(k.r);
+    const bool level1 = k.r.has_block(vmsa::pud_level);
+    const Mapping& mapping = level1 ? mappings[2] : mappings[3];
+    const std::uint64_t leaf = level1 ? k.r.span(vmsa::pud_level) : k.r.contiguous_span(vmsa::pmd_level);
+    const std::uint64_t count = leaf / k.r.section_size();
+    ASSERT_GT(count, 1u);
+    RecordingMachine m(k.r);
+    ASSERT_TRUE(k.add_memory(m, map, sections(k.r, count, count), mapping, today));
+    const auto before = m.tree();
+    for (std::uint64_t at : {count, count + 1, 2 * count - 1}) {
+      EXPECT_FALSE(k.offline_and_remove_memory(m, map, sections(k.r, at, 1), today)) << where(k.r);
+      EXPECT_FALSE(at + 1 < 2 * count && k.offline_and_remove_memory(m, map, sections(k.r, at, 2), today));
+    }
+    EXPECT_TRUE(m.tree() == before && m.faults.empty() && m.all_unlocked()) << where(k.r);
+    EXPECT_TRUE(k.offline_and_remove_memory(m, map, sections(k.r, count, count), today)) << where(k.r);
+    EXPECT_TRUE(leaves_of(k.r, m.tree(), true).empty());
+    EXPECT_TRUE(m.faults.empty());
+  }
+}
+
+TEST(HotPlug, WhoeverDidNotAskIsWarned) {
+  const KernelCode& k = real_kernels()[1];
+  const MemoryMap map = map_of(k.r);
+  RecordingMachine m(k.r);
+  ASSERT_TRUE(k.add_memory(m, map, sections(k.r, 8, 8), mappings[2], today));
+  k.try_remove_memory(m, map, sections(k.r, 9, 1), today);
+  ASSERT_FALSE(m.faults.empty());
+  EXPECT_EQ(m.faults.front(), "a block is unmapped of which a part stays in use");
+}
+
+/// ZONE_DEVICE adds sub-sections: their struct pages have base pages, which one sub-section's removal cannot take from
+/// another (d4234d131b0a).
+TEST(HotPlug, ASubsectionHasBasePages) {
+  for (const KernelCode& k : real_kernels()) {
+    const MemoryMap map = map_of(k.r);
+    const std::uint64_t half = k.r.section_size() / 2;
+    const PhysAddr start = sections(k.r, inner_section(k.r, map), 1).start;
+    const PhysRange first{start, start + half}, second{start + half, start + 2 * half};
+    RecordingMachine m(k.r);
+    ASSERT_TRUE(k.add_memory(m, map, first, mappings[0], today));
+    ASSERT_TRUE(k.add_memory(m, map, second, mappings[0], today));
+    EXPECT_EQ(m.vmemmap_pages(), k.r.section_vmemmap_size() / k.r.page_size());
+    ASSERT_TRUE(k.offline_and_remove_memory(m, map, first, today)) << where(k.r);
+    EXPECT_FALSE(m.leaf_at(map.vmemmap(k.r, first).start));
+    EXPECT_TRUE(m.leaf_at(map.vmemmap(k.r, second).start)) << "the other is in use";
+    k.try_remove_memory(m, map, second, today);
+    EXPECT_EQ(m.vmemmap_pages(), 0u);
+    EXPECT_TRUE(m.faults.empty()) << where(k.r) << ": " << m.faults.front();
   }
 }
 

@@ -2,6 +2,7 @@
 #include "tests/mm/kernel_code.hpp"
 
 #include "mm/hot_add.hpp"
+#include "mm/offline.hpp"
 #include "mm/vmalloc.hpp"
 
 namespace shootdown::mm {
@@ -15,6 +16,7 @@ constexpr KernelCode code() {
           remove_linear_map<R, M>,
           add_memory<R, M>,
           try_remove_memory<R, M>,
+          offline_and_remove_memory<R, M>,
           vmap_page<R, M>,
           vunmap_page<R, M>};
 }

@@ -15,6 +15,7 @@ struct KernelCode {
   void (*remove_linear_map)(RecordingMachine&, const MemoryMap&, PhysRange, const RemovePlan&);
   bool (*add_memory)(RecordingMachine&, const MemoryMap&, PhysRange, const Mapping&, const RemovePlan&);
   void (*try_remove_memory)(RecordingMachine&, const MemoryMap&, PhysRange, const RemovePlan&);
+  bool (*offline_and_remove_memory)(RecordingMachine&, const MemoryMap&, PhysRange, const RemovePlan&);
   bool (*vmap_page)(RecordingMachine&, VirtAddr, PhysAddr);
   void (*vunmap_page)(RecordingMachine&, VirtAddr);
 };

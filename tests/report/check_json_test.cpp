@@ -33,9 +33,13 @@ TEST(CheckJson, Safe) {
   EXPECT_EQ(
       check_json(r, plan_of(r)).dump(),
       R"({"command":"check","scenario":"hot-remove","strategy":"P","granule":"4k","va_bits":48,"cpus":3,)"
-      R"("path":"linear","mapping":"pages","vmemmap":null,"layout":"today","table_rule":"floor-ceiling",)"
+      R"("path":"linear","mapping":"pages","vmemmap":null,"extent":"across",)"
+      R"("memmap_on_memory":false,"layout":"today","table_rule":"floor-ceiling",)"
       R"("features":["tlbirange","hafdbs"],"geometry":{"scaled":true,"levels":4,"entries_per_table":4,)"
-      R"("root_entries":4,"contpte":2,"contpmd":2,"sections":2,"section_pages":2,"section_vmemmap_pages":4},)"
+      R"("root_entries":4,"contpte":4,"contpmd":4,"section_pages":4,"section_vmemmap_pages":4},)"
+      R"("world":{"pages":6,"sections":3,"leaves":{"3":6},"contiguous_groups":0,"group_members":0,)"
+      R"("tables_whole":1,"tables_in_part":2,"tables_shared":0,"leftover_words":3,)"
+      R"("range_tlbi":{"pages":6,"scale":0,"num":2}},)"
       R"("bounds":{"states":1000,"bytes":1073741824,"hit":null},"verdict":"safe","harm":null,"cause":null,)"
       R"("tables_retained":0,"states":1234,"transitions":5678,"seconds":0.5,"replay":null})");
 }

@@ -126,6 +126,27 @@ TEST(Regime, ScalingKeepsTheShape) {
     }
 }
 
+/// Scaled for hotplug there is something between first and last, at every level and in every group.
+TEST(Regime, ScalingForHotplugKeepsAMiddle) {
+  for (const Regime& real : regimes)
+    for (unsigned described_bits : {0u, 2u}) {
+      const Regime r = scaled_for_hotplug(real, described_bits);
+      SCOPED_TRACE(show(real) + ", 2^" + std::to_string(described_bits) + " pages described by one");
+      EXPECT_EQ(r.level_count(), real.level_count());
+      EXPECT_EQ(r.entries_per_table(), 4u);
+      for (Level level = r.root_level(); level <= page_level; level = level.next()) {
+        EXPECT_EQ(r.has_block(level), real.has_block(level));
+        EXPECT_EQ(r.accepts_block(level), real.accepts_block(level));
+        EXPECT_EQ(r.contiguous_count(level), real.contiguous_count(level) > 1 ? 4u : 1u);
+        EXPECT_LE(r.entry_count(level), real.entry_count(level));
+      }
+      EXPECT_EQ(r.struct_page_size() << described_bits, r.page_size());
+      EXPECT_EQ(r.vmemmap_uses_blocks(), real.vmemmap_uses_blocks());
+      EXPECT_EQ(r.section_vmemmap_size(), real.vmemmap_uses_blocks() ? r.span(pmd_level) : 2 * r.page_size());
+      EXPECT_EQ(r.range_base_shift > r.page_shift, real.lpa2);
+    }
+}
+
 /// Full tables, small sections: only the sections and what describes them change.
 TEST(Regime, SmallSectionsKeepTheTables) {
   for (const Regime& real : regimes)
