@@ -50,6 +50,13 @@ constexpr Cause cause_of(Outcome outcome) {
   return Cause::none;
 }
 
+/// Does a DSB between a store and a later TLBI of the same CPU make the store count for that TLBI? Any kind orders
+/// stores; its domain must be as wide as the TLBI's reach (K11.5.3.1).
+constexpr bool orders_before_tlbi(machine::Dsb kind, bool broadcast) {
+  const bool is_local = kind == machine::Dsb::nsh || kind == machine::Dsb::nshst;
+  return !(is_local && broadcast);
+}
+
 /// Does a DSB complete its CPU's TLBIs of this reach? NSH the local ones, ISH all; the store-only kinds none
 /// (R_LXHLD, R_PSMWS).
 constexpr bool completes(machine::Dsb kind, bool broadcast) {

@@ -22,17 +22,15 @@ std::span<const std::string_view> phases_of(std::string_view workload) {
   return {};
 }
 
-/// What a DSB's CRm field promises; none for loads only (B2.3.12). The Outer Shareable and full-system domains
-/// include the Inner Shareable one.
-struct DsbPromise {
-  bool stores = false;
-  bool broadcast = false;  ///< at least the Inner Shareable domain
-  bool completes = false;  ///< loads too, and so TLBIs (R_LXHLD)
-};
-constexpr DsbPromise promise_of(unsigned crm) {
-  const unsigned types = crm & 3;
-  if (types < 2) return {};
-  return {true, (crm >> 2 & 3) != 1, types == 3};
+/// The kind that a DSB's CRm field counts as; nothing for loads only (B2.3.12). The Outer Shareable and full-system
+/// domains include the Inner Shareable one.
+constexpr std::optional<machine::Dsb> dsb_kind(unsigned crm) {
+  const bool is_local = (crm >> 2 & 3) == 1;
+  switch (crm & 3) {
+    case 2: return is_local ? machine::Dsb::nshst : machine::Dsb::ishst;
+    case 3: return is_local ? machine::Dsb::nsh : machine::Dsb::ish;
+    default: return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -138,7 +136,11 @@ void Judge::add_table(const Event& e) {
   const Level level{static_cast<int>(e.op) - 1};
   // What no page size has can only be damage.
   if (level > vmsa::page_level || vmsa::regime(header_.page_shift, 48).span_shift(level) >= 64) return;
-  tables_.add(e.a, level);
+  const std::uint64_t page_bytes = std::uint64_t{1} << header_.page_shift;
+  const bool is_small = e.b >= sizeof(Descriptor) && e.b % sizeof(Descriptor) == 0 && e.b < page_bytes &&
+                        e.a % page_bytes + e.b <= page_bytes;
+  if (!is_small && e.a % page_bytes != 0) return;
+  tables_.add(e.a, is_small ? e.b : page_bytes, level);
 }
 
 void Judge::store(const Event& e) {
@@ -153,54 +155,57 @@ void Judge::store(const Event& e) {
   if (!boot_aliases_.empty()) boot_aliases_.erase(e.a);
   const Cpu& cpu = cpus_[e.cpu];
   const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth};
-  const Context* c = tables_.context_of(*slot->table);
-  if (!c) return store_unlinked(*slot, now, birth);
-
-  retire(*slot, *c, old, birth);
-  const Place place = tables_.place_of(*slot, *c);
-  stale_.make_current(place, c->kernel, PhysAddr(e.a), now);
-  if (now.is_table(place.level)) {
-    tables_.link(*slot, now);
-    tables_.for_each_below(place.level, now, [&](const Slot& below, Descriptor d) {
-      if (const Context* same = tables_.context_of(*below.table))
-        stale_.make_current(tables_.place_of(below, *same), same->kernel,
-                            PhysAddr(below.table->page + 8 * below.index), d);
-    });
-  }
-  if (now.is_leaf(place.level)) tables_.map(*slot, now);
-  if (now.valid()) check_exposed(*slot, *c, old, now, e);
+  const Table& table = *slot->table;
+  if (!table.placed() || table.shared) store_unlinked(*slot, now, birth);
+  tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
+    store_linked({c, tables_.place_of(*slot, c, va), PhysAddr(e.a), old, now}, e, birth);
+    if (now.is_leaf(table.level)) tables_.map(*slot, c, tables_.place_of(*slot, c, va), now);
+  });
   stale_max_ = std::max<std::uint64_t>(stale_max_, stale_.size());
 }
 
-// What was cacheable before may now be held although it is gone; with a table, everything below it.
-void Judge::retire(const Slot& slot, const Context& c, Descriptor old, const Birth& birth) {
-  const CpuSet holders = possible_holders(c);
-  if (!old.valid() || holders.empty()) return;
-  const Place place = tables_.place_of(slot, c);
-  const PhysAddr address(slot.table->page + 8 * slot.index);
-  if (old.is_table(place.level)) {
-    tables_.for_each_below(place.level, old, [&](const Slot& below, Descriptor d) {
-      if (!below.table->placed) return;
-      stale_.add(tables_.place_of(below, c), c.kernel, PhysAddr(below.table->page + 8 * below.index), d,
-                 online_, birth);
+void Judge::store_linked(const Change& x, const Event& e, const Birth& birth) {
+  retire(x, birth);
+  stale_.make_current(x.place, x.context.kernel, x.slot, x.now);
+  if (x.now.is_table(x.place.level)) {
+    tables_.link(x.context, x.place, x.now);
+    tables_.for_each_below(x.place, x.now, [&](const Place& below, PhysAddr slot, Descriptor d) {
+      stale_.make_current(below, x.context.kernel, slot, d);
     });
-    tables_.unlink(place.level, old);
   }
-  const EntryId id = stale_.add(place, c.kernel, address, old, holders, birth);
+  if (x.now.valid()) check_exposed(x, e);
+}
+
+// What was cacheable before may now be held although it is gone; with a table, everything below it.
+void Judge::retire(const Change& x, const Birth& birth) {
+  const CpuSet holders = possible_holders(x.context);
+  if (!x.old.valid()) return;
+  if (x.old.is_table(x.place.level)) {
+    tables_.for_each_below(x.place, x.old, [&](const Place& below, PhysAddr slot, Descriptor d) {
+      stale_.add(below, x.context.kernel, slot, d, holders, birth);
+    });
+    tables_.unlink(x.context, x.place, x.old);
+  }
+  const EntryId id = stale_.add(x.place, x.context.kernel, x.slot, x.old, holders, birth);
   if (calls_.empty() || id == no_entry || birth.depth != 0) return;
   if (const auto call = calls_.find(cpus_[birth.cpu].task); call != calls_.end())
     call->second.changed.push_back(id);
 }
 
-// A page that is walked through stale table entries only: whatever is stored there can be taken for a descriptor.
+// A page that is walked through stale table entries: whatever is stored there can be taken for a descriptor, even where
+// the table stands no more and is live elsewhere.
 void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth) {
   if (!now.valid()) return;
   std::vector<std::tuple<Place, bool, CpuSet>> through;
   stale_.for_each_table_in(PhysAddr(slot.table->page), 1, [&](EntryId, const StaleEntry& e) {
     const vmsa::Regime& r = e.kernel ? tables_.kernel_regime() : tables_.regime_of(Context{});
     const Level level = e.place.level.next();
-    through.emplace_back(Place{level, e.place.va + slot.index * r.span(level), e.place.asid}, e.kernel,
-                         e.holders);
+    const Place place{level, e.place.va + slot.index * r.span(level), e.place.asid};
+    bool is_live = false;
+    tables_.for_each_place(*slot.table, [&](const Context& c, VirtAddr va) {
+      is_live |= c.kernel == e.kernel && tables_.place_of(slot, c, va) == place;
+    });
+    if (!is_live) through.emplace_back(place, e.kernel, e.holders);
   });
   for (const auto& [place, kernel, holders] : through)
     stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now, holders, birth);
@@ -214,8 +219,8 @@ void Judge::tlbi(const Event& e) {
   // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been
   // ordered by whatever told this one about it (blind spot).
   const auto visible = [&](const StaleEntry& entry) {
-    return entry.birth.cpu != e.cpu ||
-           entry.birth.event < cpu.drained[std::max(entry.birth.depth, cpu.depth)];
+    const Cpu::Drained& drained = cpu.drained[std::max(entry.birth.depth, cpu.depth)];
+    return entry.birth.cpu != e.cpu || entry.birth.event < (op.broadcast ? drained.broadcast : drained.local);
   };
   const std::size_t taken = stale_.tlbi(
       deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_refills(x); },
@@ -227,20 +232,20 @@ void Judge::tlbi(const Event& e) {
 
 void Judge::dsb(const Event& e) {
   profile_.dsb(e);
-  const DsbPromise promise = promise_of(e.op);
-  if (!promise.stores) return;
-  // A local TLBI needs no more than the local domain, and Linux gives it just that.
+  const auto kind = dsb_kind(e.op);
+  if (!kind) return;
   Cpu& c = cpus_[e.cpu];
-  for (unsigned depth = c.depth; depth <= depth_max; ++depth) c.drained[depth] = event_count_;
-  if (!promise.completes) return;
-  stale_.dsb(deed_of(e), promise.broadcast ? machine::Dsb::ish : machine::Dsb::nsh);
-  const CpuSet flushed = c.flushes_all && promise.broadcast ? online_
-                         : c.flushes_all_here               ? CpuSet::one(e.cpu)
-                                                            : CpuSet{};
-  if (flushed.empty()) return;
+  for (unsigned depth = c.depth; depth <= depth_max; ++depth) {
+    c.drained[depth].local = event_count_;
+    if (shadow::orders_before_tlbi(*kind, true)) c.drained[depth].broadcast = event_count_;
+  }
+  stale_.dsb(deed_of(e), *kind);
+  const bool all = c.flushes_all && shadow::completes(*kind, true);
+  const bool here = c.flushes_all_here && shadow::completes(*kind, false);
+  if (!all && !here) return;
   c.flushes_all_here = false;
-  if (promise.broadcast) c.flushes_all = false;
-  tables_.flushed(flushed, [&](const Context& x, unsigned cpu) {
+  if (all) c.flushes_all = false;
+  tables_.flushed(all ? online_ : CpuSet::one(e.cpu), [&](const Context& x, unsigned cpu) {
     return root_of(x.kernel ? cpus_[cpu].ttbr1 : cpus_[cpu].ttbr0) == x.root;
   });
 }
@@ -261,7 +266,7 @@ void Judge::task(const Event& e) {
   Cpu& c = cpus_[e.cpu];
   if (c.depth != 0) depth_of_[c.task] = c.depth;
   // The barriers of the switch were everybody's.
-  c.drained.fill(event_count_);
+  c.drained.fill({event_count_, event_count_});
   stale_.switched(e.cpu);
   c.task = e.a;
   c.thread = threads_.number_of(e.a);
@@ -274,7 +279,7 @@ void Judge::task(const Event& e) {
 
 bool Judge::group_refills(const StaleEntry& entry) {
   const auto slot = tables_.slot(entry.slot.value);
-  return slot && slot->table->placed && shadow::group_refills(tables_.kernel_regime(), tables_, entry);
+  return slot && slot->table->placed() && shadow::group_refills(tables_.kernel_regime(), tables_, entry);
 }
 
 bool Judge::refills_through(const StaleEntry& table, const StaleEntry& entry) {

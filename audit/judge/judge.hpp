@@ -50,9 +50,13 @@ class Judge {
     std::uint64_t ttbr0 = 0;
     std::uint64_t ttbr1 = 0;
     std::uint64_t tcr = 0;
-    /// The last barrier (event) that made earlier stores visible to all walkers, by how deep in exceptions it may
-    /// have been: one inside a handler is no merit of the interrupted code.
-    std::array<std::uint64_t, depth_max + 1> drained{};
+    /// The last barrier (event) that ordered earlier stores before a TLBI, local or broadcast, by how deep in
+    /// exceptions it may have been: one inside a handler is no merit of the interrupted code.
+    struct Drained {
+      std::uint64_t local = 0;
+      std::uint64_t broadcast = 0;
+    };
+    std::array<Drained, depth_max + 1> drained{};
     std::uint64_t task = 0;
     std::uint32_t thread = 0;       ///< the same in Threads
     std::uint8_t depth = 0;         ///< exceptions from EL1 that the running thread is in
@@ -95,10 +99,19 @@ class Judge {
   std::uint16_t asid_now(const Cpu& c) const;
   void system_register(const Event& e);
   void add_table(const Event& e);
+  /// A store to a slot, where it stands at `place`.
+  struct Change {
+    const Context& context;
+    Place place;
+    PhysAddr slot;
+    Descriptor old;
+    Descriptor now;
+  };
   void store(const Event& e);
-  void retire(const Slot& slot, const Context& c, Descriptor old, const Birth& birth);
+  void store_linked(const Change& change, const Event& e, const Birth& birth);
+  void retire(const Change& change, const Birth& birth);
   void store_unlinked(const Slot& slot, Descriptor now, const Birth& birth);
-  void check_exposed(const Slot& slot, const Context& c, Descriptor old, Descriptor now, const Event& e);
+  void check_exposed(const Change& change, const Event& e);
   void tlbi(const Event& e);
   void dsb(const Event& e);
   void exception(const Event& e);

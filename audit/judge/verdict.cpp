@@ -5,7 +5,7 @@
 
 #include "audit/judge/judge.hpp"
 #include "audit/regime.hpp"
-#include "vmsa/break_before_make.hpp"
+#include "shadow/exposure.hpp"
 
 namespace shootdown::audit {
 
@@ -53,7 +53,7 @@ bool Judge::is_lazy_unmap(std::uint32_t stack) {
 /// The leaf that the tables have now where the entry came from.
 std::optional<Tables::Leaf> Judge::instead_of(const StaleEntry& entry) {
   const auto slot = tables_.slot(entry.slot.value);
-  const Context* c = slot ? tables_.context_of(*slot->table) : nullptr;
+  const Context* c = slot ? tables_.context_of(*slot->table, entry.kernel, entry.place.asid) : nullptr;
   return c ? tables_.translate(*c, entry.place.va) : std::nullopt;
 }
 
@@ -84,23 +84,24 @@ void Judge::release(const Event& e) {
   tables_.remove(e.a, e.b, [&](const Table& table) {
     released_while_linked(e, table);
     // An address space that is gone runs no more; its ASID will be another's.
-    const Context* c = table.page == table.root ? tables_.context_of(table) : nullptr;
+    const Context* c = tables_.context_of_root(table);
     if (c && !c->kernel) deferred_.erase(c->asid);
     profile_.table_freed();
   });
 }
 
-// No CPU needs to hold anything: every walk from here on goes through the page.
+// No CPU needs to hold anything: every walk from here on goes through the page. A table that several roots share is
+// linked until the last has let go.
 void Judge::released_while_linked(const Event& e, const Table& table) {
-  const auto link = tables_.link_to(table);
-  if (!link) return;
-  const Context& c = *tables_.context_of(table);
-  const CpuSet holders = possible_holders(c);
-  if (holders.empty()) return;
-  StaleEntry entry{*link, c.kernel};
-  entry.birth.stack = e.stack;
-  report({Harm::stale_table, Cause::freed_early, entry,
-          fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), holders, no_entry});
+  tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
+    const auto link = tables_.link_to(table, c, va);
+    const CpuSet holders = possible_holders(c);
+    if (!link || holders.empty()) return;
+    StaleEntry entry{*link, c.kernel};
+    entry.birth.stack = e.stack;
+    report({Harm::stale_table, Cause::freed_early, entry,
+            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), holders, no_entry});
+  });
 }
 
 // Kernel addresses: any CPU may use them at any moment. A user's: only while its address space runs, so that
@@ -165,28 +166,28 @@ void Judge::user(const Event& e) {
   }
 }
 
-// A valid descriptor over another that may still be held (R_WHZWS), the replaced one included. Values that only
-// lack their holder's own context synchronisation do not count: break-before-make asks for none (R_DDMVT).
-void Judge::check_exposed(const Slot& slot, const Context& c, Descriptor old, Descriptor now,
-                          const Event& e) {
-  const Place place = tables_.place_of(slot, c);
-  const vmsa::Regime& r = tables_.regime_of(c);
-  if (!now.is_leaf(place.level)) return;
-  stale_.for_each_at(place, c.kernel, r.span(place.level), [&](EntryId id, const StaleEntry& s) {
-    const CpuSet holders = s.holders - s.unsynchronised;
-    if (holders.empty() || (s.is_table() && s.place.level != place.level)) return;
-    const bool same_level = s.place.level == place.level;
-    const vmsa::Conflict conflict =
-        same_level ? vmsa::break_before_make_conflict(r, {.level = place.level, .from = s.value, .to = now},
-                                                      vmsa::BbmLevel::level0)
-                   : vmsa::Conflict::block_size;
-    if (conflict == vmsa::Conflict::none) return;
-    const bool in_place = same_level && s.value == old && old.valid();
-    report(
-        {Harm::break_before_make, s.why_kept, s,
-         fmt::format("{} 0x{:016x} over it", in_place ? "replaced in place by" : "mapped again by", now.bits),
-         who(e), holders, id});
-  });
+// A valid descriptor, or what a table makes reachable, over another that may still be held (R_WHZWS), the replaced one
+// included. Values that only lack their holder's own context synchronisation do not count: break-before-make asks for
+// none (R_DDMVT).
+void Judge::check_exposed(const Change& x, const Event& e) {
+  const vmsa::Regime& r = tables_.regime_of(x.context);
+  const auto expose = [&](const Place& place, Descriptor now) {
+    stale_.for_each_at(place, x.context.kernel, r.span(place.level), [&](EntryId id, const StaleEntry& s) {
+      const CpuSet holders = s.holders - s.unsynchronised;
+      if (holders.empty() ||
+          shadow::exposure_conflict(r, s, place, now, vmsa::BbmLevel::level0) == vmsa::Conflict::none)
+        return;
+      const bool in_place = s.slot == x.slot && s.value == x.old;
+      const char* how = place != x.place ? "mapped again below the table"
+                        : in_place       ? "replaced in place by"
+                                         : "mapped again by";
+      report({Harm::break_before_make, s.why_kept, s, fmt::format("{} 0x{:016x} over it", how, x.now.bits),
+              who(e), holders, id});
+    });
+  };
+  expose(x.place, x.now);
+  tables_.for_each_below(x.place, x.now,
+                         [&](const Place& place, PhysAddr, Descriptor d) { expose(place, d); });
 }
 
 void Judge::report(const Harmed& h) {
@@ -214,10 +215,9 @@ void Judge::report(const Harmed& h) {
 // it does not use the address until then, so a kernel's leaf is judged when the run is over.
 void Judge::released_while_mapped(const Event& e) {
   const bool is_first = stacks_.passes_through(e.stack, boot_memory_function);
-  tables_.for_each_mapping_of(PhysAddr(e.a), e.b, [&](const shadow::Held& mapping) {
+  tables_.for_each_mapping_of(PhysAddr(e.a), e.b, [&](const shadow::Held& mapping, const Context& c) {
     if (is_first) boot_aliases_.insert(mapping.slot.value);
     if (boot_aliases_.contains(mapping.slot.value)) return;
-    const Context& c = *tables_.context_of(*tables_.slot(mapping.slot.value)->table);
     StaleEntry entry{mapping, c.kernel};
     entry.holders = possible_holders(c);
     entry.birth.stack = e.stack;
@@ -238,7 +238,7 @@ void Judge::released_while_mapped(const Event& e) {
 void Judge::ended() {
   for (const auto& [address, harmed] : std::exchange(left_mapped_, {})) {
     const auto slot = tables_.slot(address);
-    if (slot && tables_.context_of(*slot->table) && slot->word() == harmed.entry.value.bits) report(harmed);
+    if (slot && slot->table->placed() && slot->word() == harmed.entry.value.bits) report(harmed);
   }
 }
 

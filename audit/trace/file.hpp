@@ -15,7 +15,7 @@
 
 namespace shootdown::audit {
 
-inline constexpr std::uint32_t trace_version = 3;
+inline constexpr std::uint32_t trace_version = 4;
 
 /// What was run: enough to judge the events without the machine that produced them.
 struct TraceHeader {

@@ -65,6 +65,7 @@ class Machine {
   }
   void dsb_ishst(unsigned cpu) { put(cpu, EventKind::dsb, 10); }
   void dsb_ish(unsigned cpu) { put(cpu, EventKind::dsb, 11); }
+  void dsb(unsigned cpu, unsigned crm) { put(cpu, EventKind::dsb, crm); }
   void dsb_nsh(unsigned cpu) { put(cpu, EventKind::dsb, 7); }
   void isb(unsigned cpu) { put(cpu, EventKind::isb, 0); }
   void free_page(unsigned cpu, std::uint64_t address) {
@@ -85,6 +86,11 @@ class Machine {
   static std::uint64_t leaf(std::uint64_t pa, bool user, bool contiguous = false) {
     return vmsa::make_leaf(regime, vmsa::page_level, vmsa::PhysAddr(pa),
                            {.user = user, .not_global = user, .contiguous = contiguous})
+        .bits;
+  }
+  /// 2 MiB of a process.
+  static std::uint64_t user_block(std::uint64_t pa) {
+    return vmsa::make_leaf(regime, vmsa::pmd_level, vmsa::PhysAddr(pa), {.user = true, .not_global = true})
         .bits;
   }
   static std::uint64_t table(std::uint64_t pa) { return vmsa::make_table(regime, vmsa::PhysAddr(pa)).bits; }
