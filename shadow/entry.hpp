@@ -89,10 +89,11 @@ constexpr bool is_leaf(const Regime& r, Level level, Descriptor d) {
   return kind == vmsa::DescriptorKind::block || kind == vmsa::DescriptorKind::page;
 }
 
-/// May a TLB or walk cache hold this descriptor at all? Faulting ones are never cached (I_WZCBG); one with the
-/// access flag clear faults, or is cached as what hardware has made of it by then.
-constexpr bool cacheable(const Regime& r, Level level, Descriptor d) {
-  return d.is_table(level) || (is_leaf(r, level, d) && d.accessed());
+/// May a TLB or walk cache hold this descriptor at all? Faulting ones are never cached (I_WZCBG). One with the access flag
+/// clear faults; under hardware management of the flag it is cached as what hardware makes of it (R_LHQRX), which who
+/// sees hardware's store learns from that, and who does not must ask for with `hardware_access_flag`.
+constexpr bool cacheable(const Regime& r, Level level, Descriptor d, bool hardware_access_flag = false) {
+  return d.is_table(level) || (is_leaf(r, level, d) && (d.accessed() || hardware_access_flag));
 }
 
 }  // namespace shootdown::shadow

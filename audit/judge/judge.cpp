@@ -86,6 +86,7 @@ void Judge::event(const Event& e) {
     case EventKind::copy: copied(e); break;
     case EventKind::user:
       cpus_[e.cpu].depth = 0;
+      cpus_[e.cpu].episode = event_count_;
       user(e);
       break;
     case EventKind::exception: exception(e); break;
@@ -117,10 +118,21 @@ std::uint16_t Judge::asid_now(const Cpu& c) const {
 /// Translations are held by CPUs that ran with their root at most, and have not flushed everything since.
 CpuSet Judge::possible_holders(const Context& c) const { return c.users & online_; }
 
+/// Of those, who may hold this value: one whose access flag is clear only a CPU whose walks may have set the flag, which
+/// no event tells (R_LHQRX).
+CpuSet Judge::possible_holders(CpuSet of, Level level, Descriptor d) const {
+  return d.is_table(level) || d.accessed() ? of : of & sets_access_flag_;
+}
+
 void Judge::system_register(const Event& e) {
   Cpu& c = cpus_[e.cpu];
   if (e.kind == EventKind::tcr) {
     c.tcr = e.a;
+    const auto mark = [&](CpuSet& set, bool is) {
+      set = is ? set | CpuSet::one(e.cpu) : set - CpuSet::one(e.cpu);
+    };
+    mark(sets_access_flag_, sets_access_flag(e.a));
+    mark(sets_dirty_state_, sets_dirty_state(e.a));
     return;
   }
   const bool kernel = e.kind == EventKind::ttbr1;
@@ -154,7 +166,7 @@ void Judge::store(const Event& e) {
   if (!left_mapped_.empty()) left_mapped_.erase(e.a);
   if (!boot_aliases_.empty()) boot_aliases_.erase(e.a);
   const Cpu& cpu = cpus_[e.cpu];
-  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth};
+  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth, cpu.episode};
   const Table& table = *slot->table;
   if (!table.placed() || table.shared) store_unlinked(*slot, now, birth);
   tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
@@ -182,11 +194,12 @@ void Judge::retire(const Change& x, const Birth& birth) {
   if (!x.old.valid()) return;
   if (x.old.is_table(x.place.level)) {
     tables_.for_each_below(x.place, x.old, [&](const Place& below, PhysAddr slot, Descriptor d) {
-      stale_.add(below, x.context.kernel, slot, d, holders, birth);
+      stale_.add(below, x.context.kernel, slot, d, possible_holders(holders, below.level, d), birth);
     });
     tables_.unlink(x.context, x.place, x.old);
   }
-  const EntryId id = stale_.add(x.place, x.context.kernel, x.slot, x.old, holders, birth);
+  const EntryId id = stale_.add(x.place, x.context.kernel, x.slot, x.old,
+                                possible_holders(holders, x.place.level, x.old), birth);
   if (calls_.empty() || id == no_entry || birth.depth != 0) return;
   if (const auto call = calls_.find(cpus_[birth.cpu].task); call != calls_.end())
     call->second.changed.push_back(id);
@@ -208,7 +221,8 @@ void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth)
     if (!is_live) through.emplace_back(place, e.kernel, e.holders);
   });
   for (const auto& [place, kernel, holders] : through)
-    stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now, holders, birth);
+    stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now,
+               possible_holders(holders, place.level, now), birth);
 }
 
 void Judge::tlbi(const Event& e) {
@@ -222,12 +236,14 @@ void Judge::tlbi(const Event& e) {
     const Cpu::Drained& drained = cpu.drained[std::max(entry.birth.depth, cpu.depth)];
     return entry.birth.cpu != e.cpu || entry.birth.event < (op.broadcast ? drained.broadcast : drained.local);
   };
-  const std::size_t taken = stale_.tlbi(
+  const StaleSet::Taken taken = stale_.tlbi(
       deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_refills(x); },
       [&](const StaleEntry& table, const StaleEntry& x) { return refills_through(table, x); });
   if (op.target == vmsa::TlbiTarget::all)
     (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
-  profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
+  profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken.count == 0);
+  Cpu& issuer = cpus_[e.cpu];
+  issuer.issued[issuer.issued_count++ % issued_max] = {deed_of(e), decoded, taken, issuer.episode};
 }
 
 void Judge::dsb(const Event& e) {
@@ -264,17 +280,16 @@ void Judge::exception(const Event& e) {
 
 void Judge::task(const Event& e) {
   Cpu& c = cpus_[e.cpu];
-  if (c.depth != 0) depth_of_[c.task] = c.depth;
+  parked_[c.task] = {c.depth, c.episode};
   // The barriers of the switch were everybody's.
   c.drained.fill({event_count_, event_count_});
   stale_.switched(e.cpu);
   c.task = e.a;
   c.thread = threads_.number_of(e.a);
-  c.depth = 0;
-  if (const auto it = depth_of_.find(e.a); it != depth_of_.end()) {
-    c.depth = it->second;
-    depth_of_.erase(it);
-  }
+  const auto known = parked_.find(e.a);
+  const Parked parked = known == parked_.end() ? Parked{0, event_count_} : known->second;
+  c.depth = parked.depth;
+  c.episode = parked.episode;
 }
 
 bool Judge::group_refills(const StaleEntry& entry) {

@@ -75,9 +75,8 @@ void Judge::release(const Event& e) {
   std::vector<Found> tables;
   stale_.for_each_leaf_into(start, e.b, [&](EntryId id, const StaleEntry& s) { leaves.push_back({id, s}); });
   stale_.for_each_table_in(start, e.b, [&](EntryId id, const StaleEntry& s) { tables.push_back({id, s}); });
-  for (const Found& f : tables)
-    report({Harm::stale_table, f.entry.why_kept, f.entry,
-            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), f.entry.holders, f.id});
+  const std::string what = fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op));
+  for (const Found& f : tables) report(harmed(e, Harm::stale_table, f.id, f.entry, what));
   for (const Found& f : leaves)
     if (!still_mapped(f.entry)) released_leaf(e, f.id, f.entry);
   released_while_mapped(e);
@@ -99,27 +98,52 @@ void Judge::released_while_linked(const Event& e, const Table& table) {
     if (!link || holders.empty()) return;
     StaleEntry entry{*link, c.kernel};
     entry.birth.stack = e.stack;
-    report({Harm::stale_table, Cause::freed_early, entry,
-            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)), who(e), holders, no_entry});
+    report({Harm::stale_table,
+            Cause::freed_early,
+            entry,
+            fmt::format("table page 0x{:x} was {}", e.a, release_text(e.op)),
+            who(e),
+            holders,
+            no_entry,
+            {}});
   });
 }
 
 // Kernel addresses: any CPU may use them at any moment. A user's: only while its address space runs, so that
 // one which never runs again (an exited process, whose ASID is retired without a TLBI) harms nobody.
 void Judge::released_leaf(const Event& e, EntryId id, const StaleEntry& entry) {
-  const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
+  Harmed h =
+      harmed(e, Harm::stale_page, id, entry, fmt::format("page 0x{:x} was {}", e.a, release_text(e.op)));
   if (!entry.kernel) {
-    defer(e, id, entry, Harm::stale_page, what);
+    defer(std::move(h));
   } else if (is_lazy_unmap(entry.birth.stack)) {
     ++deferred_count_;  // judged when the addresses are mapped again: check_exposed()
   } else {
-    report({Harm::stale_page, entry.why_kept, entry, what, who(e), entry.holders, id});
+    report(h);
   }
 }
 
-void Judge::defer(const Event& e, EntryId id, const StaleEntry& entry, Harm harm, std::string_view what) {
-  deferred_[entry.place.asid].push_back(
-      {id, entry, harm, fmt::format("{} (event {})", what, event_count_), who(e)});
+Judge::Harmed Judge::harmed(const Event& e, Harm harm, EntryId id, const StaleEntry& entry,
+                            std::string what) {
+  Harmed h{harm, entry.why_kept, entry, std::move(what), who(e), entry.holders, id, {}};
+  if (entry.why_kept != Cause::no_tlbi || entry.tlbi.event != 0) return h;
+  if (auto near = near_miss(tables_.kernel_regime(), entry, cpus_[entry.birth.cpu].issued)) {
+    h.cause = near->cause;
+    h.entry.tlbi = near->tlbi;
+    h.near = std::move(near->text);
+  }
+  return h;
+}
+
+void Judge::defer(Harmed h) {
+  h.what += fmt::format(" (event {})", event_count_);
+  deferred_[h.entry.place.asid].push_back(std::move(h));
+}
+
+/// The value as the worst of its holders may have it: hardware makes a writable-clean leaf writable, which no event tells.
+Descriptor Judge::as_held(const StaleEntry& s) const {
+  const bool may_be_dirty = s.value.has(Descriptor::dbm_bit) && !(s.holders & sets_dirty_state_).empty();
+  return {may_be_dirty ? s.value.bits & ~Descriptor::read_only_bit : s.value.bits};
 }
 
 // What is written to a page while it is copied, or after it, is lost to the copy, and seen by whoever keeps the page.
@@ -128,10 +152,10 @@ void Judge::defer(const Event& e, EntryId id, const StaleEntry& entry, Harm harm
 void Judge::copied(const Event& e) {
   if (e.b == 0 || e.b >> 52 != 0) return;
   stale_.for_each_leaf_into(PhysAddr(e.a), e.b, [&](EntryId id, const StaleEntry& s) {
-    if (s.kernel || s.value.has(Descriptor::read_only_bit)) return;
+    if (s.kernel || as_held(s).has(Descriptor::read_only_bit)) return;
     const auto now = instead_of(s);
     if (now && vmsa::is_writable(now->value) && still_mapped(s)) return;
-    defer(e, id, s, Harm::stale_permission, fmt::format("page 0x{:x} was copied", e.a));
+    defer(harmed(e, Harm::stale_permission, id, s, fmt::format("page 0x{:x} was copied", e.a)));
   });
 }
 
@@ -142,11 +166,10 @@ void Judge::permissions_changed(const Event& e, const PermissionCall& call) {
     const StaleEntry* s = stale_.find(id);
     if (!s || s->is_table()) continue;
     const auto now = instead_of(*s);
-    if (now && (!still_mapped(*s) || !vmsa::restricts(s->value, now->value))) continue;
-    Who by = who(e);
-    by.stack = call.stack;
-    report({Harm::stale_permission, s->why_kept, *s, "the change of permissions returned to its caller", by,
-            s->holders, id});
+    if (now && (!still_mapped(*s) || !vmsa::restricts(as_held(*s), now->value))) continue;
+    Harmed h = harmed(e, Harm::stale_permission, id, *s, "the change of permissions returned to its caller");
+    h.by.stack = call.stack;
+    report(h);
   }
 }
 
@@ -155,14 +178,13 @@ void Judge::permissions_changed(const Event& e, const PermissionCall& call) {
 void Judge::user(const Event& e) {
   const auto deferred = deferred_.find(asid_now(cpus_[e.cpu]));
   if (deferred == deferred_.end() || deferred->second.empty()) return;
-  for (Deferred& d : std::exchange(deferred->second, {})) {
-    if (!d.entry.holders.contains(e.cpu)) {
-      deferred->second.push_back(std::move(d));
+  for (Harmed& h : std::exchange(deferred->second, {})) {
+    if (!h.holders.contains(e.cpu)) {
+      deferred->second.push_back(std::move(h));
       continue;
     }
-    report({d.harm, d.entry.why_kept, d.entry,
-            fmt::format("{}, and CPU {} ran the process afterwards", d.what, e.cpu), d.by, d.entry.holders,
-            d.id});
+    h.what += fmt::format(", and CPU {} ran the process afterwards", e.cpu);
+    report(h);
   }
 }
 
@@ -181,8 +203,10 @@ void Judge::check_exposed(const Change& x, const Event& e) {
       const char* how = place != x.place ? "mapped again below the table"
                         : in_place       ? "replaced in place by"
                                          : "mapped again by";
-      report({Harm::break_before_make, s.why_kept, s, fmt::format("{} 0x{:016x} over it", how, x.now.bits),
-              who(e), holders, id});
+      Harmed h =
+          harmed(e, Harm::break_before_make, id, s, fmt::format("{} 0x{:016x} over it", how, x.now.bits));
+      h.holders = holders;
+      report(h);
     });
   };
   expose(x.place, x.now);
@@ -197,10 +221,15 @@ void Judge::report(const Harmed& h) {
     return;
   }
   if (h.id != no_entry && !reported_.insert(std::uint64_t{h.id.index} << 32 | h.id.generation).second) return;
-  const auto& clear = stacks_.functions(h.entry.birth.stack);
-  const auto& act = stacks_.functions(h.by.stack);
-  const std::string function = clear.empty() ? "?" : clear.front();
-  const std::string actor = act.empty() ? "?" : act.front();
+  const auto innermost = [&](std::uint32_t stack) {
+    const auto& functions = stacks_.functions(stack);
+    return functions.empty() ? std::string("?") : functions.front();
+  };
+  // Who wrote the conflicting descriptor is at fault, whoever touched the old one last. Elsewhere it is who changed it;
+  // who relied on that tells the findings apart.
+  const bool by_writer = h.harm == Harm::break_before_make;
+  const std::string function = innermost(by_writer ? h.by.stack : h.entry.birth.stack);
+  const std::string actor = by_writer ? std::string() : innermost(h.by.stack);
   Violation& v = violations_[{h.harm, h.cause, function, actor}];
   if (v.count++ > 0) return;
   v.harm = h.harm;
@@ -224,13 +253,18 @@ void Judge::released_while_mapped(const Event& e) {
     entry.why_kept = Cause::freed_early;
     const std::string what = fmt::format("page 0x{:x} was {}", e.a, release_text(e.op));
     if (!c.kernel) {
-      defer(e, no_entry, entry, Harm::stale_page, what);
+      defer(harmed(e, Harm::stale_page, no_entry, entry, what));
     } else if (!entry.holders.empty()) {
       left_mapped_.try_emplace(
           mapping.slot.value,
-          Harmed{Harm::stale_page, Cause::freed_early, entry,
+          Harmed{Harm::stale_page,
+                 Cause::freed_early,
+                 entry,
                  fmt::format("{} (event {}), and is still mapped when the run ends", what, event_count_),
-                 who(e), entry.holders, no_entry});
+                 who(e),
+                 entry.holders,
+                 no_entry,
+                 {}});
     }
   });
 }
@@ -242,20 +276,25 @@ void Judge::ended() {
   }
 }
 
-std::string Judge::issued_since(const StaleEntry& s) {
-  if (s.tlbi.event == 0) return "no TLBI that could concern it was issued since";
-  const auto& places = stacks_.places(s.tlbi.stack);
-  return fmt::format("the last TLBI that could concern it: {} by CPU {} in {} (event {})",
-                     vmsa::tlbi_name(vmsa::tlbi_ops[s.tlbi.op]).c_str(), s.tlbi.cpu,
-                     places.empty() ? "?" : places.front(), s.tlbi.event);
+std::string Judge::issued_since(const Harmed& h) {
+  const Deed& tlbi = h.entry.tlbi;
+  if (tlbi.event == 0) return "no TLBI that could concern it was issued since";
+  const auto& places = stacks_.places(tlbi.stack);
+  return fmt::format(
+      "{}{} by CPU {} in {} (event {})",
+      h.near.empty() ? "the last TLBI that could concern it: " : "nothing covered it; closest came ",
+      h.near.empty() ? vmsa::tlbi_name(vmsa::tlbi_ops[tlbi.op]).c_str() : h.near.c_str(), tlbi.cpu,
+      places.empty() ? "?" : places.front(), tlbi.event);
 }
 
 std::vector<std::string> Judge::splat(const Harmed& h) {
   const StaleEntry& s = h.entry;
   std::vector<std::string> lines;
   const auto& clear = stacks_.places(s.birth.stack);
+  const auto& act = stacks_.places(h.by.stack);
+  const auto& culprit = h.harm == Harm::break_before_make ? act : clear;
   lines.push_back(
-      fmt::format("BUG: Shootdown: {} in {}", shadow::name(h.harm), clear.empty() ? "?" : clear.front()));
+      fmt::format("BUG: Shootdown: {} in {}", shadow::name(h.harm), culprit.empty() ? "?" : culprit.front()));
   lines.push_back(fmt::format("cause: {} ({})", shadow::name(h.cause),
                               shadow::cause_texts[static_cast<std::size_t>(h.cause)].meaning));
   lines.push_back(fmt::format("{} (event {})", h.what, event_count_));
@@ -270,10 +309,10 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
                                 s.birth.cpu, threads_.text(s.birth.thread), s.value.bits, s.birth.instead,
                                 s.birth.event, time_us_ - s.birth.time_us));
     for (const std::string& place : clear) lines.push_back(" " + place);
-    lines.push_back(issued_since(s));
+    lines.push_back(issued_since(h));
   }
   lines.push_back(fmt::format("CPU {} {} did it:", h.by.cpu, threads_.text(h.by.thread)));
-  for (const std::string& place : stacks_.places(h.by.stack)) lines.push_back(" " + place);
+  for (const std::string& place : act) lines.push_back(" " + place);
   return lines;
 }
 
@@ -296,7 +335,7 @@ AuditResult Judge::result() {
       "one schedule: what other interleavings would do was not seen",
       "functions that the workload did not reach",
       "a store by one CPU flushed by another is taken to have been ordered between them",
-      "access and dirty flags that hardware sets are seen only when software next writes the descriptor",
+      "stores still on their way after TLBI and DSB: the second TLBI of erratum CVE-2025-10263 is not asked for",
       "accesses to user memory by the kernel itself, after the page was given back",
       "pages given back by paths other than the page allocator's watched functions",
       "pages given back while kernel addresses map them, if they are unmapped before the run ends",

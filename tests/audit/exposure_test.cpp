@@ -100,8 +100,23 @@ TEST(BreakBeforeMake, ALeafBelowANewTable) {
     if (flushed)
       EXPECT_EQ(m.verdict(), "");
     else
-      EXPECT_EQ(m.verdict(), "break-before-make no-tlbi unlink x3\nbreak-before-make no-tlbi unmap x1\n");
+      EXPECT_EQ(m.verdict(), "break-before-make no-tlbi link x4\n") << "three tables, one page";
   }
+}
+
+// The one who wrote it is at fault, whoever had the old one before: one bug, one title.
+TEST(BreakBeforeMake, IsTitledByWhoWroteTheConflictingOne) {
+  Machine m;
+  const std::uint64_t young = Machine::leaf(Machine::page, false);
+  const std::uint64_t old = young & ~vmsa::Descriptor::accessed_bit;
+  for (const unsigned i : {0u, 1u}) {
+    m.in("map"), m.store(0, slot(Machine::kernel_leaf_table, i), young);
+    if (i == 1) m.in("damon_ptep_mkold"), m.store(0, slot(Machine::kernel_leaf_table, i), old);
+    m.in("remap"),
+        m.store(0, slot(Machine::kernel_leaf_table, i), Machine::leaf(Machine::page + 0x5000, false));
+  }
+  EXPECT_EQ(m.verdict(), "break-before-make no-tlbi remap x2\n");
+  EXPECT_THAT(m.judge().result().violations.at(0).splat.at(0), HasSubstr("break-before-make in remap+0x0"));
 }
 
 TEST(BreakBeforeMake, PermissionsMayChangeInPlace) {
