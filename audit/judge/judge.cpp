@@ -82,7 +82,10 @@ void Judge::event(const Event& e) {
     case EventKind::ttbr1:
     case EventKind::tcr: system_register(e); break;
     case EventKind::sgi: profile_.sgi(e); break;
-    case EventKind::release: release(e); break;
+    case EventKind::release:
+      ++release_count_;
+      release(e);
+      break;
     case EventKind::copy: copied(e); break;
     case EventKind::user:
       cpus_[e.cpu].depth = 0;
@@ -169,6 +172,7 @@ void Judge::store(const Event& e) {
   const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth, cpu.episode};
   const Table& table = *slot->table;
   if (!table.placed() || table.shared) store_unlinked(*slot, now, birth);
+  judged_store_count_ += table.placed();
   tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
     store_linked({c, tables_.place_of(*slot, c, va), PhysAddr(e.a), old, now}, e, birth);
     if (now.is_leaf(table.level)) tables_.map(*slot, c, tables_.place_of(*slot, c, va), now);
@@ -228,6 +232,7 @@ void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth)
 void Judge::tlbi(const Event& e) {
   if (e.op >= vmsa::tlbi_ops.size()) return;
   const vmsa::TlbiOp op = vmsa::tlbi_ops[e.op];
+  tlbi_stacks_.insert(e.stack);
   const Cpu& cpu = cpus_[e.cpu];
   const vmsa::Tlbi decoded = vmsa::decode_tlbi(tables_.kernel_regime(), op, e.a);
   // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been

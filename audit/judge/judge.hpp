@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -36,6 +37,8 @@ class Judge {
   /// The guest has come to its end, and was not stopped on its way: what is not done by now is not done.
   void ended();
   AuditResult result();
+  /// A call stack of some event passed through this function.
+  bool reached(std::string_view function) { return stacks_.any_passes_through(function); }
   Stacks& stacks() { return stacks_; }
 
   /// Tells how each stale value ends. What is still stale at the end: stale().
@@ -137,6 +140,7 @@ class Judge {
   void report(const Harmed& harmed);
   std::string issued_since(const Harmed& harmed);
   std::vector<std::string> splat(const Harmed& harmed);
+  std::vector<std::string> maintenance_reached();
 
   TraceHeader header_;
   Stacks stacks_;
@@ -156,6 +160,9 @@ class Judge {
   std::uint64_t stale_max_ = 0;
   std::uint64_t deferred_count_ = 0;
   std::uint64_t early_count_ = 0;
+  std::uint64_t judged_store_count_ = 0;
+  std::uint64_t release_count_ = 0;
+  boost::unordered_flat_set<std::uint32_t> tlbi_stacks_;
   bool saw_other_tlbi_ = false;
   boost::unordered_flat_set<std::uint64_t> reported_;  ///< entries
   /// What harms only if a CPU that may hold the entry runs its process again: memory given back, or a page copied,

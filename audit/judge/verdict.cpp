@@ -316,6 +316,19 @@ std::vector<std::string> Judge::splat(const Harmed& h) {
   return lines;
 }
 
+std::vector<std::string> Judge::maintenance_reached() {
+  std::vector<std::string> reached;
+  for (const std::uint32_t stack : tlbi_stacks_) {
+    const auto& functions = stacks_.functions(stack);
+    if (!functions.empty() && std::ranges::binary_search(header_.maintenance, functions.front()))
+      reached.push_back(functions.front());
+  }
+  std::ranges::sort(reached);
+  const auto repeated = std::ranges::unique(reached);
+  reached.erase(repeated.begin(), repeated.end());
+  return reached;
+}
+
 AuditResult Judge::result() {
   AuditResult r;
   r.kernel = header_.kernel;
@@ -335,7 +348,8 @@ AuditResult Judge::result() {
       "one schedule: what other interleavings would do was not seen",
       "functions that the workload did not reach",
       "a store by one CPU flushed by another is taken to have been ordered between them",
-      "stores still on their way after TLBI and DSB: the second TLBI of erratum CVE-2025-10263 is not asked for",
+      "stores still on their way after TLBI and DSB: the second TLBI of erratum CVE-2025-10263 is not asked "
+      "for",
       "accesses to user memory by the kernel itself, after the page was given back",
       "pages given back by paths other than the page allocator's watched functions",
       "pages given back while kernel addresses map them, if they are unmapped before the run ends",
@@ -343,6 +357,13 @@ AuditResult Judge::result() {
       "walker-table, lost-update, unexpected-fault, livelock, deadlock and leak are not looked for",
       "stack frames beyond the innermost two may be those of an earlier call through the same frame",
   };
+  r.blind_spots.insert(r.blind_spots.end(), header_.blind_spots.begin(), header_.blind_spots.end());
+  r.maintenance = header_.maintenance;
+  r.maintenance_reached = maintenance_reached();
+  if (judged_store_count_ == 0)
+    r.judged_nothing = "no store to a translation table in use was seen";
+  else if (release_count_ == 0)
+    r.judged_nothing = "no page was seen to be given back";
   if (saw_other_tlbi_)
     r.blind_spots.push_back("TLBI operations of other exception levels or of the Outer Shareable domain");
   return r;
