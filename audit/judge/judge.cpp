@@ -139,6 +139,10 @@ void Judge::system_register(const Event& e) {
     return;
   }
   const bool kernel = e.kind == EventKind::ttbr1;
+  // The way out to user code: from the kernel's root to the trampoline's, and to the process's odd ASID.
+  if (kernel && root_of(e.a) != root_of(c.ttbr1) && asid_is_in_ttbr1(c.tcr) && asid_of(e.a) % 2 == 1 &&
+      asid_of(e.a) == asid_of(c.ttbr1) + 1)
+    two_asids_ = true;
   (kernel ? c.ttbr1 : c.ttbr0) = e.a;
   if (kernel) c.online = true, online_ = online_ | CpuSet::one(e.cpu);
   const vmsa::Regime regime = regime_of(c.tcr, kernel);
@@ -175,6 +179,11 @@ void Judge::store(const Event& e) {
   judged_store_count_ += table.placed();
   tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
     store_linked({c, tables_.place_of(*slot, c, va), PhysAddr(e.a), old, now}, e, birth);
+    if (two_asids_ && !c.kernel) {
+      Context user = c;
+      user.asid |= 1;
+      store_linked({user, tables_.place_of(*slot, user, va), PhysAddr(e.a), old, now}, e, birth);
+    }
     if (now.is_leaf(table.level)) tables_.map(*slot, c, tables_.place_of(*slot, c, va), now);
   });
   stale_max_ = std::max<std::uint64_t>(stale_max_, stale_.size());

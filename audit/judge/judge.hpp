@@ -117,6 +117,7 @@ class Judge {
   };
   void store(const Event& e);
   void store_linked(const Change& change, const Event& e, const Birth& birth);
+  void ran_user_code(std::uint16_t asid, unsigned cpu);
   void retire(const Change& change, const Birth& birth);
   void store_unlinked(const Slot& slot, Descriptor now, const Birth& birth);
   void check_exposed(const Change& change, const Event& e);
@@ -164,6 +165,8 @@ class Judge {
   std::uint64_t release_count_ = 0;
   boost::unordered_flat_set<std::uint32_t> tlbi_stacks_;
   bool saw_other_tlbi_ = false;
+  /// Kernel page-table isolation: a process has a second ASID, the odd one, with which its user code runs.
+  bool two_asids_ = false;
   boost::unordered_flat_set<std::uint64_t> reported_;  ///< entries
   /// What harms only if a CPU that may hold the entry runs its process again: memory given back, or a page copied,
   /// while it may still be reached. By ASID.

@@ -84,7 +84,10 @@ void Judge::release(const Event& e) {
     released_while_linked(e, table);
     // An address space that is gone runs no more; its ASID will be another's.
     const Context* c = tables_.context_of_root(table);
-    if (c && !c->kernel) deferred_.erase(c->asid);
+    if (c && !c->kernel) {
+      deferred_.erase(c->asid);
+      if (two_asids_) deferred_.erase(c->asid | 1);
+    }
     profile_.table_freed();
   });
 }
@@ -176,14 +179,21 @@ void Judge::permissions_changed(const Event& e, const PermissionCall& call) {
 // This CPU was running user code in its address space until now. Whether it did so in the very moment of the release
 // is the schedule's choice: an invalidation that was completed in the meantime came too late.
 void Judge::user(const Event& e) {
-  const auto deferred = deferred_.find(asid_now(cpus_[e.cpu]));
+  const std::uint16_t asid = asid_now(cpus_[e.cpu]);
+  ran_user_code(asid, e.cpu);
+  // The kernel reaches the process's memory with the other one.
+  if (two_asids_) ran_user_code(asid ^ 1, e.cpu);
+}
+
+void Judge::ran_user_code(std::uint16_t asid, unsigned cpu) {
+  const auto deferred = deferred_.find(asid);
   if (deferred == deferred_.end() || deferred->second.empty()) return;
   for (Harmed& h : std::exchange(deferred->second, {})) {
-    if (!h.holders.contains(e.cpu)) {
+    if (!h.holders.contains(cpu)) {
       deferred->second.push_back(std::move(h));
       continue;
     }
-    h.what += fmt::format(", and CPU {} ran the process afterwards", e.cpu);
+    h.what += fmt::format(", and CPU {} ran the process afterwards", cpu);
     report(h);
   }
 }

@@ -89,7 +89,10 @@ std::vector<std::string> maintenance_functions(const KernelImage& image, std::ui
     const auto decoded = plugin::decode(image.instruction(offset));
     if (!decoded || decoded->action != plugin::Action::tlbi || image.instruction(offset - 4) == dsb_ish)
       continue;
-    if (const auto place = symbols.find(base + offset)) names.insert(place->symbol->name);
+    const auto place = symbols.find(base + offset);
+    const bool is_function =
+        place && place->symbol->name.find('$') == std::string::npos;  // no mapping symbol
+    if (is_function) names.insert(place->symbol->name);
   }
   return {names.begin(), names.end()};
 }

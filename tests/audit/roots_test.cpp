@@ -128,5 +128,56 @@ TEST(SharedTable, IsStillWalkedByWhoLetGo) {
   EXPECT_THAT(m.verdict(), HasSubstr("stale-page no-tlbi fault"));
 }
 
+// Page-table isolation: the kernel runs with the process's even ASID, user code with the odd one, on a root of its own.
+struct Isolated : Machine {
+  static constexpr std::uint16_t even = 8;
+  static constexpr std::uint64_t trampoline = ram + 0x40000;
+
+  Isolated() {
+    put(0, EventKind::table, 1, trampoline, 0x1000);
+    for (unsigned cpu : {0u, 1u}) {
+      put(cpu, EventKind::ttbr1, 0, kernel_root | std::uint64_t{even} << 48);
+      put(cpu, EventKind::ttbr0, 0, user_root);
+      to_user(cpu), from_user(cpu);
+    }
+    in("map"), store(0, user_leaf_table, leaf(page, true));
+    in("unmap"), store(0, user_leaf_table, 0), dsb_ishst(0);
+  }
+  void to_user(unsigned cpu) { put(cpu, EventKind::ttbr1, 0, trampoline | std::uint64_t{even | 1} << 48); }
+  void from_user(unsigned cpu) {
+    user(cpu);
+    put(cpu, EventKind::ttbr1, 0, kernel_root | std::uint64_t{even} << 48);
+  }
+  void flush(std::uint16_t of) { tlbi(0, {.op = vmsa::vale1is, .va = user_va(), .asid = of}); }
+  std::string released() {
+    dsb_ish(0), in("free"), free_page(0, page);
+    to_user(1), from_user(1);
+    return verdict();
+  }
+};
+
+TEST(Isolated, BothOfAProcesssAsidsAreFlushed) {
+  Isolated both, kernel_only, user_only, none;
+  both.flush(Isolated::even), both.flush(Isolated::even | 1);
+  EXPECT_EQ(both.released(), "");
+  kernel_only.flush(Isolated::even);
+  EXPECT_EQ(kernel_only.released(), "stale-page asid unmap x1\n");
+  user_only.flush(Isolated::even | 1);
+  EXPECT_EQ(user_only.released(), "stale-page asid unmap x1\n");
+  EXPECT_EQ(none.released(), "stale-page no-tlbi unmap x2\n");
+}
+
+TEST(Isolated, AnOddAsidAloneIsAnyProcesss) {
+  Machine m;
+  m.put(0, EventKind::ttbr1, 0, Machine::kernel_root | std::uint64_t{8} << 48);
+  m.put(0, EventKind::ttbr1, 0, Machine::kernel_root | std::uint64_t{9} << 48),
+      m.put(0, EventKind::ttbr0, 0, Machine::user_root);
+  m.in("map"), m.store(0, Machine::user_leaf_table, Machine::leaf(Machine::page, true));
+  m.in("unmap"), m.store(0, Machine::user_leaf_table, 0), m.dsb_ishst(0);
+  m.tlbi(0, {.op = vmsa::vale1is, .va = Machine::user_va(), .asid = 9}), m.dsb_ish(0);
+  m.in("free"), m.free_page(0, Machine::page), m.user(0);
+  EXPECT_EQ(m.verdict(), "");
+}
+
 }  // namespace
 }  // namespace shootdown::audit::test
