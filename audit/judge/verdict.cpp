@@ -17,7 +17,10 @@ namespace {
 
 /// Functions that unmap kernel addresses and leave the flush to their caller, who must flush before the
 /// addresses are used again: lazy vunmap. The pages may be freed before (they are, by design).
-constexpr std::array lazy_unmap_functions{"vunmap_range_noflush", "__vunmap_range_noflush"};
+constexpr std::array<std::string_view, 2> lazy_unmap_functions{"vunmap_range_noflush",
+                                                               "__vunmap_range_noflush"};
+/// A caller of theirs that flushes at once, as its own callers rely on.
+constexpr std::string_view eager_unmap_function = "vunmap_range";
 
 /// Hands memory to the page allocator for the first time. What maps it then is an alias for good, as the linear map
 /// is: a block that was mapped for less, such as the device tree's.
@@ -44,9 +47,15 @@ const char* release_text(std::uint8_t op) {
 
 bool Judge::is_lazy_unmap(std::uint32_t stack) {
   const auto [known, is_new] = lazy_stacks_.try_emplace(stack, false);
-  if (is_new)
-    known->second = std::ranges::any_of(lazy_unmap_functions,
-                                        [&](const char* f) { return stacks_.passes_through(stack, f); });
+  if (!is_new) return known->second;
+  const auto& functions = stacks_.functions(stack);
+  const auto is_lazy = [](std::string_view f) {
+    return std::ranges::find(lazy_unmap_functions, f) != lazy_unmap_functions.end();
+  };
+  auto at = std::ranges::find_if(functions, is_lazy);
+  known->second = at != functions.end();
+  while (at != functions.end() && is_lazy(*at)) ++at;
+  if (at != functions.end() && *at == eager_unmap_function) known->second = false;
   return known->second;
 }
 

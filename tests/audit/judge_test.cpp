@@ -216,6 +216,20 @@ TEST(KernelPage, LazyUnmappingIsJudgedAtTheNextUseOfTheAddress) {
   EXPECT_EQ(m.verdict(), "break-before-make no-tlbi map x1\n");
 }
 
+TEST(KernelPage, AnEagerUnmapOwesItsFlushAtOnce) {
+  for (const auto& [callers, expected] : std::vector<std::pair<std::vector<std::string>, std::string>>{
+           {{"__vunmap_range_noflush", "remove_vm_area"}, ""},
+           {{"__vunmap_range_noflush", "vunmap_range_noflush", "free_unmap_vmap_area"}, ""},
+           {{"__vunmap_range_noflush", "vunmap_range"}, "stale-page no-tlbi __vunmap_range_noflush x1\n"},
+           {{"vunmap_range_noflush", "vunmap_range"}, "stale-page no-tlbi vunmap_range_noflush x1\n"}}) {
+    Machine m;
+    m.in("map"), m.store(0, slot(Machine::kernel_leaf_table), Machine::leaf(Machine::page, false));
+    m.in(callers), m.store(0, slot(Machine::kernel_leaf_table), 0);
+    m.in("free"), m.free_page(0, Machine::page);
+    EXPECT_EQ(m.verdict(), expected) << callers[1];
+  }
+}
+
 TEST(KernelTable, NeedsMoreThanALeafFlush) {
   for (const auto& [op, expected] :
        std::map<vmsa::TlbiOp, std::string>{{vmsa::vaae1is, ""},
