@@ -84,8 +84,11 @@ class Search {
     const std::uint64_t pages = gap(op, range_) / r_.page_size();
     if (below_ && above_ && below_->deed.stack == above_->deed.stack)
       return "this address was stepped over: the stride is too wide";
-    if (op.start < range_.start) return fmt::format("it ends {} pages before this address", pages);
-    return fmt::format("it begins {} pages behind this address", pages);
+    const bool is_below = op.start < range_.start;
+    if (pages == 0)
+      return is_below ? "it ends just before this address" : "it begins just behind this address";
+    return fmt::format("it {} {} pages {} this address", is_below ? "ends" : "begins", pages,
+                       is_below ? "before" : "behind");
   }
 
   const vmsa::Regime& r_;

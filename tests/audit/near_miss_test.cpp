@@ -58,18 +58,18 @@ TEST(NearMiss, OnePageShort) {
   one_by_one.unmap();
   for (unsigned i = 0; i < 3; ++i) one_by_one.flush(Machine::user_va(i));
   EXPECT_THAT(one_by_one.released(), testing::AllOf(HasSubstr("stale-page coverage unmap x1"),
-                                                    HasSubstr("VALE1IS of 0x2000: it ends 0 pages before")));
+                                                    HasSubstr("VALE1IS of 0x2000: it ends just before")));
 
   Pages range(6);
   range.unmap(), range.flush_range(0, 4);
   EXPECT_THAT(range.released(),
               testing::AllOf(HasSubstr("stale-page coverage unmap x2"),
-                             HasSubstr("RVALE1IS of 0x0 and 4 pages in all: it ends 0 pages before")));
+                             HasSubstr("RVALE1IS of 0x0 and 4 pages in all: it ends just before")));
 
   Pages first(4);
   first.unmap();
   for (unsigned i = 1; i < 4; ++i) first.flush(Machine::user_va(i));
-  EXPECT_THAT(first.released(), HasSubstr("VALE1IS of 0x1000: it begins 0 pages behind"));
+  EXPECT_THAT(first.released(), HasSubstr("VALE1IS of 0x1000: it begins just behind"));
 }
 
 TEST(NearMiss, TheWrongStride) {
