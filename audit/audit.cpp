@@ -19,17 +19,30 @@ namespace {
 /// QEMU's CPU models without 16K pages, among those that an audit is likely to be asked for.
 constexpr std::array models_without_16k{"cortex-a53", "cortex-a57", "cortex-a72"};
 
-Expected<SymbolTable> find_symbols(const AuditRequest& request, const KernelImage& image) {
-  if (!request.vmlinux.empty()) return read_elf_symbols(request.vmlinux);
-  if (!request.system_map.empty()) {
+/// Symbols, and where the image is linked (0: they do not say).
+Expected<Kallsyms> given_symbols(const AuditRequest& request) {
+  Expected<SymbolTable> symbols;
+  if (!request.vmlinux.empty()) {
+    symbols = read_elf_symbols(request.vmlinux);
+  } else {
     std::ifstream file(request.system_map);
     if (!file) return fail(ExitCode::missing_input, "cannot read {}", request.system_map.string());
-    return parse_system_map(std::string((std::istreambuf_iterator<char>(file)), {}),
-                            request.system_map.string());
+    symbols = parse_system_map(std::string((std::istreambuf_iterator<char>(file)), {}),
+                               request.system_map.string());
   }
-  auto kallsyms = read_kallsyms(image);
-  if (!kallsyms) return tl::unexpected(kallsyms.error());
-  return std::move(kallsyms->symbols);
+  if (!symbols) return tl::unexpected(symbols.error());
+  const std::uint64_t base = symbols->address_of("_text").value_or(0);
+  return Kallsyms{std::move(*symbols), base};
+}
+
+Expected<Kallsyms> find_symbols(const AuditRequest& request, const KernelImage& image) {
+  const std::filesystem::path& file = request.vmlinux.empty() ? request.system_map : request.vmlinux;
+  if (file.empty()) return read_kallsyms(image);
+  auto symbols = given_symbols(request);
+  if (!symbols) return symbols;
+  if (auto same = check_symbols_of(symbols->symbols, image, file.string()); !same)
+    return tl::unexpected(same.error());
+  return symbols;
 }
 
 Expected<std::string> choose_cpu_model(const AuditRequest& request, const KernelImage& image) {
@@ -82,7 +95,8 @@ Expected<GuestOptions> guest_options(const AuditRequest& request, const Kernel& 
   return o;
 }
 
-TraceHeader header_of(const GuestOptions& o, const KernelImage& image) {
+TraceHeader header_of(const GuestOptions& o, const KernelImage& image, const Kallsyms& symbols,
+                      std::vector<std::string> blind_spots) {
   return {.kernel = o.kernel.name,
           .release = o.kernel.release,
           .workload = o.workload,
@@ -91,7 +105,16 @@ TraceHeader header_of(const GuestOptions& o, const KernelImage& image) {
           .page_shift = image.page_shift,
           .memory_bytes = o.memory_bytes,
           .ram_start = guest_ram_start,
-          .ram_bytes = guest_ram_bytes};
+          .ram_bytes = guest_ram_bytes,
+          .maintenance = maintenance_functions(image, symbols.base, symbols.symbols),
+          .blind_spots = std::move(blind_spots)};
+}
+
+AuditResult result_of(Judge& judge, const std::vector<std::string>& required) {
+  AuditResult result = judge.result();
+  std::ranges::copy_if(required, std::back_inserter(result.required_not_reached),
+                       [&](const std::string& function) { return !judge.reached(function); });
+  return result;
 }
 
 }  // namespace
@@ -107,8 +130,12 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
   auto options = guest_options(request, *kernel, *image, progress);
   if (!options) return tl::unexpected(options.error());
 
-  const TraceHeader header = header_of(*options, *image);
-  Judge judge(header, [&](std::uint64_t address) { return symbols->describe(address); });
+  auto watched = watched_places(symbols->symbols);
+  if (!watched) return tl::unexpected(watched.error());
+  options->watched = std::move(watched->places);
+
+  const TraceHeader header = header_of(*options, *image, *symbols, std::move(watched->blind_spots));
+  Judge judge(header, [&](std::uint64_t address) { return symbols->symbols.describe(address); });
   std::optional<TraceWriter> writer;
   if (!request.record.empty()) {
     auto created = TraceWriter::create(request.record, header);
@@ -124,7 +151,7 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
           },
       .progress = progress,
   };
-  auto outcome = run_guest(*options, *symbols, callbacks);
+  auto outcome = run_guest(*options, callbacks);
   const bool stopped = !outcome && (outcome.error().code == ExitCode::guest_failed ||
                                     outcome.error().code == ExitCode::interrupted);
   if (!outcome) {
@@ -132,7 +159,7 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
     std::error_code ignored;
     if (writer) std::filesystem::remove(request.record, ignored);
     if (!stopped) return tl::unexpected(outcome.error());
-    AuditResult result = judge.result();
+    AuditResult result = result_of(judge, request.required);
     result.release = options->kernel.release;
     result.stopped = outcome.error();
     return result;
@@ -143,13 +170,14 @@ Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& p
       return tl::unexpected(done.error());
   }
   judge.ended();
-  AuditResult result = judge.result();
+  AuditResult result = result_of(judge, request.required);
   result.release = outcome->release;
   result.seconds = outcome->seconds;
   return result;
 }
 
-Expected<AuditResult> audit_trace(const std::filesystem::path& path) {
+Expected<AuditResult> audit_trace(const std::filesystem::path& path,
+                                  const std::vector<std::string>& required) {
   auto trace = TraceReader::open(path);
   if (!trace) return tl::unexpected(trace.error());
   const auto started = std::chrono::steady_clock::now();
@@ -164,7 +192,7 @@ Expected<AuditResult> audit_trace(const std::filesystem::path& path) {
     if (!judge.chunk(*frame)) return fail(ExitCode::bad_data, "{} has a damaged frame", path.string());
   }
   judge.ended();
-  AuditResult result = judge.result();
+  AuditResult result = result_of(judge, required);
   result.seconds = trace->trailer().seconds;
   result.judge_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return result;

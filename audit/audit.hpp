@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "audit/qemu/guest.hpp"
 #include "audit/result.hpp"
@@ -26,6 +27,7 @@ struct AuditRequest {
   unsigned timeout_s = 600;
   std::filesystem::path record;        ///< where to keep the trace
   std::filesystem::path programs_dir;  ///< where shootdown-guest and shootdown-audit.so are
+  std::vector<std::string> required;   ///< functions that the run is to reach
   bool plugin = true;                  ///< false: run the guest alone, for comparison
   std::function<bool()> interrupted;   ///< asked now and then; may be empty
 };
@@ -35,6 +37,7 @@ struct AuditRequest {
 Expected<AuditResult> audit_guest(const AuditRequest& request, const Progress& progress);
 
 /// Errors: those of TraceReader.
-Expected<AuditResult> audit_trace(const std::filesystem::path& trace);
+Expected<AuditResult> audit_trace(const std::filesystem::path& trace,
+                                  const std::vector<std::string>& required = {});
 
 }  // namespace shootdown::audit

@@ -25,8 +25,13 @@ constexpr vmsa::Regime regime_of(std::uint64_t tcr, bool kernel_half) {
 /// A regime that a walk can be made in at all; TCR_EL1 holds anything before the kernel has set it up.
 constexpr bool is_usable(const vmsa::Regime& r) { return r.va_bits >= 25 && r.va_bits <= 52; }
 
-/// A TTBR's table address: no ASID, no CnP. (PA[51:48] is 0 on the audited machine.)
-constexpr std::uint64_t root_of(std::uint64_t ttbr) { return ttbr & 0x0000ffffffffffc0; }
+/// TCR_EL1.HA and HD: this CPU's walks set the access flag, and the dirty state of writable-clean leaves.
+constexpr bool sets_access_flag(std::uint64_t tcr) { return (tcr >> 39 & 1) != 0; }
+constexpr bool sets_dirty_state(std::uint64_t tcr) { return (tcr >> 40 & 1) != 0; }
+
+/// A TTBR's table address: no ASID, no CnP. A root of two descriptors is aligned to its 16 bytes alone. (PA[51:48], which
+/// FEAT_LPA keeps in bits [5:2], is 0 on the audited machine.)
+constexpr std::uint64_t root_of(std::uint64_t ttbr) { return ttbr & 0x0000fffffffffffe; }
 constexpr std::uint16_t asid_of(std::uint64_t ttbr) { return static_cast<std::uint16_t>(ttbr >> 48); }
 /// TCR_EL1.A1: the ASID is that of TTBR1_EL1.
 constexpr bool asid_is_in_ttbr1(std::uint64_t tcr) { return (tcr >> 22 & 1) != 0; }

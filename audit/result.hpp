@@ -67,6 +67,11 @@ struct AuditResult {
   std::uint64_t deferred_count = 0;  ///< releases that lazy unmapping by design puts off the flush of
   std::vector<std::string> notes;    ///< what was seen and is no finding, and why
   std::vector<std::string> blind_spots;
+  /// The kernel's functions that issue TLBIs (of EL1), and which of them did, from boot on.
+  std::vector<std::string> maintenance;
+  std::vector<std::string> maintenance_reached;
+  std::vector<std::string> required_not_reached;  ///< of the functions that the run was to reach
+  std::string judged_nothing;                     ///< why no violation says nothing; empty: it does
   /// Why the guest ended before its workload did; then all of the above holds until that moment.
   std::optional<Error> stopped;
   double seconds = 0;        ///< of the guest's run

@@ -72,6 +72,7 @@ audit::Expected<AuditResult> run_guest(const AuditOptions& o, AuditRequest reque
   request.record = o.record;
   request.programs_dir = programs_directory();
   request.plugin = !o.no_plugin;
+  request.required = o.required;
   const std::atomic<bool>& stopped = stop_on_signals();
   request.interrupted = [&stopped] { return stopped.load(); };
   return audit::audit_guest(request, [&](std::string_view line) {
@@ -89,7 +90,8 @@ void write(const AuditOptions& o, const AuditResult& result, Session& session) {
   }
   const bool harmed =
       std::ranges::any_of(result.violations, [](const auto& v) { return v.suppressed.empty(); });
-  session.exit_code = harmed ? exit_code::violation : exit_code::holds;
+  const bool judged = result.judged_nothing.empty() && result.required_not_reached.empty();
+  session.exit_code = harmed ? exit_code::violation : judged ? exit_code::holds : exit_code::nothing_judged;
 }
 
 }  // namespace
@@ -114,7 +116,7 @@ void run_audit(const AuditOptions& o, Session& session) {
     if (!read) return fail(session, read.error());
     suppressions = std::move(*read);
   }
-  auto result = o.replay.empty() ? run_guest(o, request, session) : audit::audit_trace(o.replay);
+  auto result = o.replay.empty() ? run_guest(o, request, session) : audit::audit_trace(o.replay, o.required);
   if (!result) return fail(session, result.error());
   audit::suppress(*result, suppressions);
   if (!result->stopped) return write(o, *result, session);
@@ -133,7 +135,10 @@ void run_main_audit(Session& session) {
     return;
   }
   report::write_audit_summary(session.out, *result);
-  if (!result->violations.empty()) session.exit_code = exit_code::violation;
+  if (!result->violations.empty())
+    session.exit_code = exit_code::violation;
+  else if (!result->judged_nothing.empty())
+    session.exit_code = exit_code::nothing_judged;
 }
 
 void list_kernels(const std::string& format, Session& session) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "cli/session.hpp"
 
@@ -24,6 +25,7 @@ struct AuditOptions {
   std::string suppress;
   std::string format = "text";
   unsigned call_sites = 12;
+  std::vector<std::string> required;
   bool no_plugin = false;
 };
 void run_audit(const AuditOptions& options, Session& session);

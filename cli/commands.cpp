@@ -162,6 +162,8 @@ void add_audit(CLI::App& app, Session& session) {
   command->add_option("--suppress", o->suppress, "Findings that are accepted, `TITLE: reason` a line");
   command->add_option("--call-sites", o->call_sites, "How many to show; default: 12");
   command->add_option("--format", o->format, "text (default), json");
+  command->add_option("--require", o->required,
+                      "A function that the run must reach, else its exit code is 3");
   command->add_flag("--no-plugin", o->no_plugin, "Run the guest alone, unwatched: for comparing times");
   command->callback([o, &session] { run_audit(*o, session); });
 }

@@ -4,8 +4,9 @@
 
 namespace shootdown::cli::exit_code {
 
-inline constexpr int holds = 0;      ///< what the command claims holds
-inline constexpr int violation = 1;  ///< something unsafe was found
+inline constexpr int holds = 0;           ///< what the command claims holds
+inline constexpr int violation = 1;       ///< something unsafe was found
+inline constexpr int nothing_judged = 3;  ///< the run reached nothing that could have been judged
 inline constexpr int bound = 4;   ///< a bound was reached before the search ended, and nothing unsafe found
 inline constexpr int usage = 64;  ///< a command line that makes no sense
 inline constexpr int bad_input = 65;    ///< data that is malformed or foreign

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <vector>
 
 #include "report/counts_json.hpp"
@@ -101,22 +103,43 @@ void write_staleness(std::ostream& out, const AuditResult& r) {
                          100.0 * static_cast<double>(r.stale_us[i]) / static_cast<double>(total));
 }
 
+/// How much of the kernel's maintenance this run is about.
+void write_reached(std::ostream& out, const AuditResult& r) {
+  constexpr std::size_t shown_max = 8;
+  if (!r.maintenance.empty()) {
+    std::vector<std::string> rest;
+    std::ranges::set_difference(r.maintenance, r.maintenance_reached, std::back_inserter(rest));
+    out << fmt::format("maintenance functions reached: {} of {}", r.maintenance_reached.size(),
+                       r.maintenance.size());
+    for (std::size_t i = 0; i < std::min(rest.size(), shown_max); ++i)
+      out << (i == 0 ? "; not " : ", ") << rest[i];
+    if (rest.size() > shown_max) out << fmt::format(" and {} more", rest.size() - shown_max);
+    out << '\n';
+  }
+  for (const std::string& function : r.required_not_reached)
+    out << fmt::format("required, and not reached: {}\n", function);
+}
+
 }  // namespace
 
 ordered_json audit_json(const AuditResult& r) {
-  ordered_json json = {{"command", "audit"},
-                       {"kernel", r.kernel},
-                       {"release", r.release},
-                       {"workload", r.workload},
-                       {"granule", granule_name(r.page_shift)},
-                       {"cpu_model", r.cpu_model},
-                       {"cpus", r.cpus},
-                       {"memory_bytes", r.memory_bytes},
-                       {"counts", phase_counts(r.window)},
-                       {"violations", ordered_json::array()},
-                       {"blind_spots", r.blind_spots},
-                       {"seconds", r.seconds},
-                       {"stopped", r.stopped ? ordered_json(r.stopped->message) : ordered_json(nullptr)}};
+  ordered_json json = {
+      {"command", "audit"},
+      {"kernel", r.kernel},
+      {"release", r.release},
+      {"workload", r.workload},
+      {"granule", granule_name(r.page_shift)},
+      {"cpu_model", r.cpu_model},
+      {"cpus", r.cpus},
+      {"memory_bytes", r.memory_bytes},
+      {"counts", phase_counts(r.window)},
+      {"violations", ordered_json::array()},
+      {"blind_spots", r.blind_spots},
+      {"maintenance", {{"functions", r.maintenance}, {"reached", r.maintenance_reached}}},
+      {"required_not_reached", r.required_not_reached},
+      {"judged_nothing", r.judged_nothing.empty() ? ordered_json(nullptr) : ordered_json(r.judged_nothing)},
+      {"seconds", r.seconds},
+      {"stopped", r.stopped ? ordered_json(r.stopped->message) : ordered_json(nullptr)}};
   for (const Violation& v : r.violations) {
     ordered_json entry = {{"harm", shadow::name(v.harm)},
                           {"cause", shadow::name(v.cause)},
@@ -162,7 +185,10 @@ void write_audit(std::ostream& out, const AuditResult& r, const AuditTextStyle& 
   const auto open = static_cast<std::size_t>(
       std::ranges::count_if(r.violations, [](const Violation& v) { return v.suppressed.empty(); }));
   out << '\n';
-  if (open == 0) {
+  write_reached(out, r);
+  if (open == 0 && !r.judged_nothing.empty()) {
+    out << fmt::format("Nothing was judged: {}.\n", r.judged_nothing);
+  } else if (open == 0) {
     out << "No violation in this run, from boot on.\n";
   } else {
     out << fmt::format("{} violation{} in this run.\n", open, open == 1 ? "" : "s");
@@ -175,7 +201,9 @@ void write_audit(std::ostream& out, const AuditResult& r, const AuditTextStyle& 
 void write_audit_summary(std::ostream& out, const AuditResult& r) {
   out << fmt::format("{} ({}), {} of {} MiB, {} pages, {} CPUs: {}\n", r.kernel, r.release, r.workload,
                      r.memory_bytes >> 20, granule_name(r.page_shift), r.cpus,
-                     r.violations.empty() ? "no violation in this run" : "violations");
+                     !r.violations.empty()       ? "violations"
+                     : !r.judged_nothing.empty() ? "nothing was judged"
+                                                 : "no violation in this run");
   for (const Violation& v : r.violations)
     out << fmt::format("  {} ({}), {} times\n", v.title, shadow::name(v.cause), v.count);
   out << fmt::format("  {}\n  descriptor stores {}, tables freed {}\n", counts_line(r.window),

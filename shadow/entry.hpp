@@ -110,9 +110,11 @@ constexpr bool is_leaf(const Regime& r, Level level, Descriptor d) {
   return kind == vmsa::DescriptorKind::block || kind == vmsa::DescriptorKind::page;
 }
 
-/// May a TLB or walk cache hold this very descriptor? Faulting ones are never cached (I_WZCBG).
-constexpr bool cacheable(const Regime& r, Level level, Descriptor d) {
-  return d.is_table(level) || (is_leaf(r, level, d) && d.accessed());
+/// May a TLB or walk cache hold this descriptor at all? Faulting ones are never cached (I_WZCBG). One with the access flag
+/// clear faults; under hardware management of the flag it is cached as what hardware makes of it (R_LHQRX), which who
+/// sees hardware's store learns from that, and who does not must ask for with `hardware_access_flag`.
+constexpr bool cacheable(const Regime& r, Level level, Descriptor d, bool hardware_access_flag = false) {
+  return d.is_table(level) || (is_leaf(r, level, d) && (d.accessed() || hardware_access_flag));
 }
 
 /// What hardware may cache of a descriptor. Where it manages the access flag, a leaf with the flag clear can be set at

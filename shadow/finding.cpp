@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "shadow/exposure.hpp"
+
 namespace shootdown::shadow {
 namespace {
 
@@ -100,23 +102,6 @@ class ReleaseJudge {
   PhysRange range_;
 };
 
-/// Two leaves over one address, one of them stale: may both be held? (R_WHZWS) Of different sizes, they are
-/// compared piece by piece where the size may change at all.
-vmsa::Conflict leaf_conflict(const Regime& r, const Entry& old, const Place& place, Descriptor now,
-                             vmsa::BbmLevel bbm) {
-  if (old.place.level == place.level)
-    return vmsa::break_before_make_conflict(r, {.level = place.level, .from = old.value, .to = now}, bbm);
-  if (bbm != vmsa::BbmLevel::level2_no_abort) return vmsa::Conflict::block_size;
-  const Level level = std::max(old.place.level, place.level);
-  const VirtAddr va = std::max(old.place.va, place.va);
-  auto piece = [&](const Place& p, Descriptor d) {
-    return vmsa::make_leaf(r, level, vmsa::output_address(r, p.level, d) + (va - p.va),
-                           vmsa::attributes(r, d));
-  };
-  return vmsa::break_before_make_conflict(
-      r, {.level = level, .from = piece(old.place, old.value), .to = piece(place, now)}, bbm);
-}
-
 /// Who may still use the entry: a CPU that lacks only its own context synchronisation does not count here,
 /// break-before-make asks for none (R_DDMVT).
 CpuSet active_holders(const Entry& e) { return e.holders - e.unsynchronised; }
@@ -130,10 +115,10 @@ class ExposureJudge {
   std::optional<Finding> found;
 
   void exposed(const Place& p, PhysAddr at, Descriptor d) {
-    if (d.is_table(p.level)) return table(p, d);
-    if (!is_leaf(r_, p.level, d)) return;
-    leaf(p, d);
-    group(p, at, d);
+    each_overlapping(p, d, [&](const Entry& e) {
+      report(e, std::max(e.place.va, p.va), exposure_conflict(r_, e, p, d, bbm_), d);
+    });
+    if (is_leaf(r_, p.level, d)) group(p, at, d);
   }
 
  private:
@@ -156,25 +141,7 @@ class ExposureJudge {
     });
   }
 
-  /// Where a size may change in place, the leaves below a table are compared instead: they are entries too.
   bool size_may_change() const { return bbm_ == vmsa::BbmLevel::level2_no_abort; }
-
-  void table(const Place& p, Descriptor d) {
-    each_overlapping(p, d, [&](const Entry& e) {
-      if (e.place.level != p.level) return;
-      if (!e.is_table())
-        return report(e, p.va, size_may_change() ? vmsa::Conflict::none : vmsa::Conflict::block_size, d);
-      const bool moved = vmsa::output_address(r_, p.level, e.value) != vmsa::output_address(r_, p.level, d);
-      report(e, p.va, moved ? vmsa::Conflict::output_address : vmsa::Conflict::none, d);
-    });
-  }
-  void leaf(const Place& p, Descriptor d) {
-    each_overlapping(p, d, [&](const Entry& e) {
-      if (!e.is_table()) return report(e, std::max(e.place.va, p.va), leaf_conflict(r_, e, p, d, bbm_), d);
-      // A table further down as well: its walk-cache entry and the block answer for the same address.
-      if (e.place.level >= p.level && !size_may_change()) report(e, p.va, vmsa::Conflict::block_size, d);
-    });
-  }
 
   /// Contiguous bits set inconsistently within a group: either reading, or an abort (R_NGLXZ, R_JQQTC). The
   /// members may still be on their way, so an invalid one is no contradiction.

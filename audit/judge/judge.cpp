@@ -22,17 +22,15 @@ std::span<const std::string_view> phases_of(std::string_view workload) {
   return {};
 }
 
-/// What a DSB's CRm field promises; none for loads only (B2.3.12). The Outer Shareable and full-system domains
-/// include the Inner Shareable one.
-struct DsbPromise {
-  bool stores = false;
-  bool broadcast = false;  ///< at least the Inner Shareable domain
-  bool completes = false;  ///< loads too, and so TLBIs (R_LXHLD)
-};
-constexpr DsbPromise promise_of(unsigned crm) {
-  const unsigned types = crm & 3;
-  if (types < 2) return {};
-  return {true, (crm >> 2 & 3) != 1, types == 3};
+/// The kind that a DSB's CRm field counts as; nothing for loads only (B2.3.12). The Outer Shareable and full-system
+/// domains include the Inner Shareable one.
+constexpr std::optional<machine::Dsb> dsb_kind(unsigned crm) {
+  const bool is_local = (crm >> 2 & 3) == 1;
+  switch (crm & 3) {
+    case 2: return is_local ? machine::Dsb::nshst : machine::Dsb::ishst;
+    case 3: return is_local ? machine::Dsb::nsh : machine::Dsb::ish;
+    default: return std::nullopt;
+  }
 }
 
 }  // namespace
@@ -84,10 +82,14 @@ void Judge::event(const Event& e) {
     case EventKind::ttbr1:
     case EventKind::tcr: system_register(e); break;
     case EventKind::sgi: profile_.sgi(e); break;
-    case EventKind::release: release(e); break;
+    case EventKind::release:
+      ++release_count_;
+      release(e);
+      break;
     case EventKind::copy: copied(e); break;
     case EventKind::user:
       cpus_[e.cpu].depth = 0;
+      cpus_[e.cpu].episode = event_count_;
       user(e);
       break;
     case EventKind::exception: exception(e); break;
@@ -119,13 +121,28 @@ std::uint16_t Judge::asid_now(const Cpu& c) const {
 /// Translations are held by CPUs that ran with their root at most, and have not flushed everything since.
 CpuSet Judge::possible_holders(const Context& c) const { return c.users & online_; }
 
+/// Of those, who may hold this value: one whose access flag is clear only a CPU whose walks may have set the flag, which
+/// no event tells (R_LHQRX).
+CpuSet Judge::possible_holders(CpuSet of, Level level, Descriptor d) const {
+  return d.is_table(level) || d.accessed() ? of : of & sets_access_flag_;
+}
+
 void Judge::system_register(const Event& e) {
   Cpu& c = cpus_[e.cpu];
   if (e.kind == EventKind::tcr) {
     c.tcr = e.a;
+    const auto mark = [&](CpuSet& set, bool is) {
+      set = is ? set | CpuSet::one(e.cpu) : set - CpuSet::one(e.cpu);
+    };
+    mark(sets_access_flag_, sets_access_flag(e.a));
+    mark(sets_dirty_state_, sets_dirty_state(e.a));
     return;
   }
   const bool kernel = e.kind == EventKind::ttbr1;
+  // The way out to user code: from the kernel's root to the trampoline's, and to the process's odd ASID.
+  if (kernel && root_of(e.a) != root_of(c.ttbr1) && asid_is_in_ttbr1(c.tcr) && asid_of(e.a) % 2 == 1 &&
+      asid_of(e.a) == asid_of(c.ttbr1) + 1)
+    two_asids_ = true;
   (kernel ? c.ttbr1 : c.ttbr0) = e.a;
   if (kernel) c.online = true, online_ = online_ | CpuSet::one(e.cpu);
   const vmsa::Regime regime = regime_of(c.tcr, kernel);
@@ -138,7 +155,11 @@ void Judge::add_table(const Event& e) {
   const Level level{static_cast<int>(e.op) - 1};
   // What no page size has can only be damage.
   if (level > vmsa::page_level || vmsa::regime(header_.page_shift, 48).span_shift(level) >= 64) return;
-  tables_.add(e.a, level);
+  const std::uint64_t page_bytes = std::uint64_t{1} << header_.page_shift;
+  const bool is_small = e.b >= sizeof(Descriptor) && e.b % sizeof(Descriptor) == 0 && e.b < page_bytes &&
+                        e.a % page_bytes + e.b <= page_bytes;
+  if (!is_small && e.a % page_bytes != 0) return;
+  tables_.add(e.a, is_small ? e.b : page_bytes, level);
 }
 
 void Judge::store(const Event& e) {
@@ -152,95 +173,109 @@ void Judge::store(const Event& e) {
   if (!left_mapped_.empty()) left_mapped_.erase(e.a);
   if (!boot_aliases_.empty()) boot_aliases_.erase(e.a);
   const Cpu& cpu = cpus_[e.cpu];
-  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth};
-  const Context* c = tables_.context_of(*slot->table);
-  if (!c) return store_unlinked(*slot, now, birth);
-
-  retire(*slot, *c, old, birth);
-  const Place place = tables_.place_of(*slot, *c);
-  stale_.make_current(place, c->kernel, PhysAddr(e.a), now);
-  if (now.is_table(place.level)) {
-    tables_.link(*slot, now);
-    tables_.for_each_below(place.level, now, [&](const Slot& below, Descriptor d) {
-      if (const Context* same = tables_.context_of(*below.table))
-        stale_.make_current(tables_.place_of(below, *same), same->kernel,
-                            PhysAddr(below.table->page + 8 * below.index), d);
-    });
-  }
-  if (now.is_leaf(place.level)) tables_.map(*slot, now);
-  if (now.valid()) check_exposed(*slot, *c, old, now, e);
+  const Birth birth{event_count_, time_us_, now.bits, e.stack, cpu.thread, e.cpu, cpu.depth, cpu.episode};
+  const Table& table = *slot->table;
+  if (!table.placed() || table.shared) store_unlinked(*slot, now, birth);
+  judged_store_count_ += table.placed();
+  tables_.for_each_place(table, [&](const Context& c, VirtAddr va) {
+    store_linked({c, tables_.place_of(*slot, c, va), PhysAddr(e.a), old, now}, e, birth);
+    if (two_asids_ && !c.kernel) {
+      Context user = c;
+      user.asid |= 1;
+      store_linked({user, tables_.place_of(*slot, user, va), PhysAddr(e.a), old, now}, e, birth);
+    }
+    if (now.is_leaf(table.level)) tables_.map(*slot, c, tables_.place_of(*slot, c, va), now);
+  });
   stale_max_ = std::max<std::uint64_t>(stale_max_, stale_.size());
 }
 
-// What was cacheable before may now be held although it is gone; with a table, everything below it.
-void Judge::retire(const Slot& slot, const Context& c, Descriptor old, const Birth& birth) {
-  const CpuSet holders = possible_holders(c);
-  if (!old.valid() || holders.empty()) return;
-  const Place place = tables_.place_of(slot, c);
-  const PhysAddr address(slot.table->page + 8 * slot.index);
-  if (old.is_table(place.level)) {
-    tables_.for_each_below(place.level, old, [&](const Slot& below, Descriptor d) {
-      if (!below.table->placed) return;
-      stale_.add(tables_.place_of(below, c), c.kernel, PhysAddr(below.table->page + 8 * below.index), d,
-                 online_, birth);
+void Judge::store_linked(const Change& x, const Event& e, const Birth& birth) {
+  retire(x, birth);
+  stale_.make_current(x.place, x.context.kernel, x.slot, x.now);
+  if (x.now.is_table(x.place.level)) {
+    tables_.link(x.context, x.place, x.now);
+    tables_.for_each_below(x.place, x.now, [&](const Place& below, PhysAddr slot, Descriptor d) {
+      stale_.make_current(below, x.context.kernel, slot, d);
     });
-    tables_.unlink(place.level, old);
   }
-  const EntryId id = stale_.add(place, c.kernel, address, old, holders, birth);
+  if (x.now.valid()) check_exposed(x, e);
+}
+
+// What was cacheable before may now be held although it is gone; with a table, everything below it.
+void Judge::retire(const Change& x, const Birth& birth) {
+  const CpuSet holders = possible_holders(x.context);
+  if (!x.old.valid()) return;
+  if (x.old.is_table(x.place.level)) {
+    tables_.for_each_below(x.place, x.old, [&](const Place& below, PhysAddr slot, Descriptor d) {
+      stale_.add(below, x.context.kernel, slot, d, possible_holders(holders, below.level, d), birth);
+    });
+    tables_.unlink(x.context, x.place, x.old);
+  }
+  const EntryId id = stale_.add(x.place, x.context.kernel, x.slot, x.old,
+                                possible_holders(holders, x.place.level, x.old), birth);
   if (calls_.empty() || id == no_entry || birth.depth != 0) return;
   if (const auto call = calls_.find(cpus_[birth.cpu].task); call != calls_.end())
     call->second.changed.push_back(id);
 }
 
-// A page that is walked through stale table entries only: whatever is stored there can be taken for a descriptor.
+// A page that is walked through stale table entries: whatever is stored there can be taken for a descriptor, even where
+// the table stands no more and is live elsewhere.
 void Judge::store_unlinked(const Slot& slot, Descriptor now, const Birth& birth) {
   if (!now.valid()) return;
   std::vector<std::tuple<Place, bool, CpuSet>> through;
   stale_.for_each_table_in(PhysAddr(slot.table->page), 1, [&](EntryId, const StaleEntry& e) {
     const vmsa::Regime& r = e.kernel ? tables_.kernel_regime() : tables_.regime_of(Context{});
     const Level level = e.place.level.next();
-    through.emplace_back(Place{level, e.place.va + slot.index * r.span(level), e.place.context}, e.kernel,
-                         e.holders);
+    const Place place{level, e.place.va + slot.index * r.span(level), e.place.context};
+    bool is_live = false;
+    tables_.for_each_place(*slot.table, [&](const Context& c, VirtAddr va) {
+      is_live |= c.kernel == e.kernel && tables_.place_of(slot, c, va) == place;
+    });
+    if (!is_live) through.emplace_back(place, e.kernel, e.holders);
   });
   for (const auto& [place, kernel, holders] : through)
-    stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now, holders, birth);
+    stale_.add(place, kernel, PhysAddr(slot.table->page + 8 * slot.index), now,
+               possible_holders(holders, place.level, now), birth);
 }
 
 void Judge::tlbi(const Event& e) {
   if (e.op >= vmsa::tlbi_ops.size()) return;
   const vmsa::TlbiOp op = vmsa::tlbi_ops[e.op];
+  tlbi_stacks_.insert(e.stack);
   const Cpu& cpu = cpus_[e.cpu];
   const vmsa::Tlbi decoded = vmsa::decode_tlbi(tables_.kernel_regime(), op, e.a);
   // A store of this CPU counts once a barrier of its own has followed it; another CPU's is taken to have been
   // ordered by whatever told this one about it (blind spot).
   const auto visible = [&](const StaleEntry& entry) {
-    return entry.birth.cpu != e.cpu ||
-           entry.birth.event < cpu.drained[std::max(entry.birth.depth, cpu.depth)];
+    const Cpu::Drained& drained = cpu.drained[std::max(entry.birth.depth, cpu.depth)];
+    return entry.birth.cpu != e.cpu || entry.birth.event < (op.broadcast ? drained.broadcast : drained.local);
   };
-  const std::size_t taken = stale_.tlbi(
+  const StaleSet::Taken taken = stale_.tlbi(
       deed_of(e), online_, decoded, visible, [&](const StaleEntry& x) { return group_refills(x); },
       [&](const StaleEntry& table, const StaleEntry& x) { return refills_through(table, x); });
   if (op.target == vmsa::TlbiTarget::all)
     (op.broadcast ? cpus_[e.cpu].flushes_all : cpus_[e.cpu].flushes_all_here) = true;
-  profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken == 0);
+  profile_.tlbi(e, op.by_va() ? (op.range ? decoded.pages : 1) : 0, taken.count == 0);
+  Cpu& issuer = cpus_[e.cpu];
+  issuer.issued[issuer.issued_count++ % issued_max] = {deed_of(e), decoded, taken, issuer.episode};
 }
 
 void Judge::dsb(const Event& e) {
   profile_.dsb(e);
-  const DsbPromise promise = promise_of(e.op);
-  if (!promise.stores) return;
-  // A local TLBI needs no more than the local domain, and Linux gives it just that.
+  const auto kind = dsb_kind(e.op);
+  if (!kind) return;
   Cpu& c = cpus_[e.cpu];
-  for (unsigned depth = c.depth; depth <= depth_max; ++depth) c.drained[depth] = event_count_;
-  if (!promise.completes) return;
-  stale_.dsb(deed_of(e), promise.broadcast ? machine::Dsb::ish : machine::Dsb::nsh);
-  const CpuSet flushed = c.flushes_all && promise.broadcast ? online_
-                         : c.flushes_all_here               ? CpuSet::one(e.cpu)
-                                                            : CpuSet{};
-  if (flushed.empty()) return;
+  for (unsigned depth = c.depth; depth <= depth_max; ++depth) {
+    c.drained[depth].local = event_count_;
+    if (shadow::orders_before_tlbi(*kind, true)) c.drained[depth].broadcast = event_count_;
+  }
+  stale_.dsb(deed_of(e), *kind);
+  const bool all = c.flushes_all && shadow::completes(*kind, true);
+  const bool here = c.flushes_all_here && shadow::completes(*kind, false);
+  if (!all && !here) return;
   c.flushes_all_here = false;
-  if (promise.broadcast) c.flushes_all = false;
-  tables_.flushed(flushed, [&](const Context& x, unsigned cpu) {
+  if (all) c.flushes_all = false;
+  tables_.flushed(all ? online_ : CpuSet::one(e.cpu), [&](const Context& x, unsigned cpu) {
     return root_of(x.kernel ? cpus_[cpu].ttbr1 : cpus_[cpu].ttbr0) == x.root;
   });
 }
@@ -259,22 +294,21 @@ void Judge::exception(const Event& e) {
 
 void Judge::task(const Event& e) {
   Cpu& c = cpus_[e.cpu];
-  if (c.depth != 0) depth_of_[c.task] = c.depth;
+  parked_[c.task] = {c.depth, c.episode};
   // The barriers of the switch were everybody's.
-  c.drained.fill(event_count_);
+  c.drained.fill({event_count_, event_count_});
   stale_.switched(e.cpu);
   c.task = e.a;
   c.thread = threads_.number_of(e.a);
-  c.depth = 0;
-  if (const auto it = depth_of_.find(e.a); it != depth_of_.end()) {
-    c.depth = it->second;
-    depth_of_.erase(it);
-  }
+  const auto known = parked_.find(e.a);
+  const Parked parked = known == parked_.end() ? Parked{0, event_count_} : known->second;
+  c.depth = parked.depth;
+  c.episode = parked.episode;
 }
 
 bool Judge::group_refills(const StaleEntry& entry) {
   const auto slot = tables_.slot(entry.slot.value);
-  return slot && slot->table->placed && shadow::group_refills(tables_.kernel_regime(), tables_, entry);
+  return slot && slot->table->placed() && shadow::group_refills(tables_.kernel_regime(), tables_, entry);
 }
 
 bool Judge::refills_through(const StaleEntry& table, const StaleEntry& entry) {

@@ -52,6 +52,12 @@ bool Stacks::passes_through(std::uint32_t stack, std::string_view function) {
   return std::ranges::find(names, function) != names.end();
 }
 
+bool Stacks::any_passes_through(std::string_view function) {
+  for (std::uint32_t i = 0; i < stacks_.size(); ++i)
+    if (passes_through(i, function)) return true;
+  return false;
+}
+
 std::map<std::uint64_t, std::string> Stacks::names() const {
   std::map<std::uint64_t, std::string> all;
   for (const Stack& s : stacks_)

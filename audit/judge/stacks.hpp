@@ -26,6 +26,7 @@ class Stacks {
   /// Function names alone.
   const std::vector<std::string>& functions(std::uint32_t stack);
   bool passes_through(std::uint32_t stack, std::string_view function);
+  bool any_passes_through(std::string_view function);
   /// Every address that was ever seen, for the trailer of a trace.
   std::map<std::uint64_t, std::string> names() const;
 

@@ -26,7 +26,7 @@ std::uint64_t StaleSet::page_key(const StaleEntry& e) const {
 
 EntryId StaleSet::add(const Place& place, bool kernel, PhysAddr slot, Descriptor value, CpuSet holders,
                       const Birth& birth) {
-  if (!shadow::cacheable(regime(kernel), place.level, value) || holders.empty()) return {none, 0};
+  if (!shadow::cacheable(regime(kernel), place.level, value, true) || holders.empty()) return {none, 0};
   ByPlace& context = contexts_[context_key(place, kernel)];
   const auto [head, is_new] = context.first.try_emplace(place_key(place), none);
   for (std::uint32_t i = head->second; i != none; i = nodes_[i].next_place) {
@@ -150,10 +150,10 @@ void StaleSet::for_each_table_above(const Place& place, bool kernel,
   }
 }
 
-std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                           const GroupRefills& group_refills, const RefillsThrough& refills_through) {
+StaleSet::Taken StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
+                               const GroupRefills& group_refills, const RefillsThrough& refills_through) {
   const CpuSet scope = op.op.broadcast ? all : CpuSet::one(deed.cpu);
-  std::size_t taken = 0;
+  Taken taken;
   // Who goes on walking through a stale table entry after this operation, and why. Whoever has completed an
   // invalidation and lacks its own ISB alone walks through the entry no more.
   auto kept = [&](const StaleEntry& table) -> std::pair<CpuSet, Cause> {
@@ -187,7 +187,8 @@ std::size_t StaleSet::tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, c
     e.why_kept = (e.holders - e.doomed).empty() ? Cause::no_dsb : Cause::scope;
     e.tlbi = deed;
     cpus_[deed.cpu].doomed.push_back({{i, node.generation}, reached, op.op.broadcast, deed, {}});
-    ++taken;
+    taken.is_mixed |= taken.count++ > 0 && taken.stack != e.birth.stack;
+    taken.stack = e.birth.stack;
   };
   const bool every_context =
       op.op.target == vmsa::TlbiTarget::all || op.op.target == vmsa::TlbiTarget::va_all;

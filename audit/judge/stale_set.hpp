@@ -28,6 +28,8 @@ struct Birth {
   std::uint32_t thread = 0;  ///< in Threads
   std::uint8_t cpu = 0;
   std::uint8_t depth = 0;  ///< exceptions that the CPU was in
+  std::uint64_t episode =
+      0;  ///< the event at which the thread last came from user code: one system call or fault
 };
 
 /// A TLBI or DSB, by the event that recorded it; event 0 where there was none.
@@ -75,15 +77,21 @@ class StaleSet {
   void set_regimes(const vmsa::Regime& kernel, const vmsa::Regime& user) { kernel_ = kernel, user_ = user; }
   void on_dropped(OnDropped fn) { dropped_ = std::move(fn); }
 
-  /// A value that CPUs may hold is no longer what the tables say. Held afresh if it was stale before.
+  /// A value that these CPUs may hold (one whose access flag is clear: those that set it) is no longer what the tables
+  /// say. Held afresh if it was stale before.
   EntryId add(const Place& place, bool kernel, PhysAddr slot, Descriptor value, CpuSet holders,
               const Birth& birth);
   /// The tables say it again.
   void make_current(const Place& place, bool kernel, PhysAddr slot, Descriptor value);
 
-  /// Returns how many entries the operation takes from a CPU that held them.
-  std::size_t tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
-                   const GroupRefills& group_refills, const RefillsThrough& refills_through);
+  /// Entries that an operation takes from CPUs that held them, and who had made them stale.
+  struct Taken {
+    std::size_t count = 0;
+    std::uint32_t stack = 0;
+    bool is_mixed = false;  ///< not all by this stack
+  };
+  Taken tlbi(const Deed& deed, CpuSet all, const vmsa::Tlbi& op, const IsVisible& visible,
+             const GroupRefills& group_refills, const RefillsThrough& refills_through);
   /// Completes what the issuer has outstanding. A barrier inside an exception handler does so by chance as far as
   /// the interrupted code is concerned: it counts for that once the thread is switched away (switched()), because a
   /// thread may rely on the barrier of the switch.

@@ -52,9 +52,10 @@ Expected<SymbolTable> parse_system_map(std::string_view text, std::string_view f
     line.remove_prefix(static_cast<std::size_t>(end - line.data()));
     if (line.size() < 4 || line[0] != ' ' || line[2] != ' ') continue;
     const char type = line[1];
-    if (type != 'T' && type != 't' && type != 'W' && type != 'w') continue;
     line.remove_prefix(3);
-    symbols.push_back({address, std::string(line.substr(0, line.find('\t')))});
+    const std::string_view name = line.substr(0, line.find('\t'));
+    if (type != 'T' && type != 't' && type != 'W' && type != 'w' && name != "_end") continue;
+    symbols.push_back({address, std::string(name)});
   }
   if (symbols.size() < 2)
     return fail(ExitCode::bad_data, "{} holds no kernel symbols (a map with addresses; Debian ships a stub)",

@@ -33,6 +33,7 @@ class SymbolTable {
 
   bool empty() const { return symbols_.empty(); }
   std::size_t size() const { return symbols_.size(); }
+  const std::vector<Symbol>& symbols() const { return symbols_; }  ///< by address
   std::optional<std::uint64_t> address_of(std::string_view name) const;
   /// Every address of a name: static functions may share one.
   std::vector<std::uint64_t> addresses_of(std::string_view name) const;
@@ -45,7 +46,8 @@ class SymbolTable {
   std::unordered_multimap<std::string_view, std::uint64_t> by_name_;
 };
 
-/// Lines of "address type name", as System.map, nm and /proc/kallsyms have them; only text symbols count.
+/// Lines of "address type name", as System.map, nm and /proc/kallsyms have them; only text symbols count,
+/// and `_end`, which says how long the image is.
 /// Errors: `bad_data` when no line is one, or all addresses are 0 (kptr_restrict).
 Expected<SymbolTable> parse_system_map(std::string_view text, std::string_view file_name);
 

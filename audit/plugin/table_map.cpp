@@ -50,7 +50,7 @@ void TableMap::record_table(std::uint64_t start, std::uint64_t bytes, Level leve
                .a = a,
                .b = b});
   };
-  put(EventKind::table, start, root);
+  put(EventKind::table, start, root ? bytes : 0);
   std::vector<std::uint64_t> children;
   for (std::uint64_t slot = start; slot < start + bytes; slot += sizeof(Descriptor)) {
     const Descriptor d{ram_.word(slot)};

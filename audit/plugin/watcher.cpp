@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "audit/plugin/watcher.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include "audit/watched.hpp"
 
 namespace shootdown::audit::plugin {
 namespace {
@@ -15,27 +19,23 @@ constexpr unsigned frame_register = 29;
 constexpr unsigned batch_first_offset = 8;
 constexpr unsigned batch_count_max = 31;
 
-/// What a function's execution says, under the names that it has had. guest.cpp looks them up.
-struct WatchedFunction {
-  const char* name;
-  Action action;
-  Watched op = Watched::arch_remove_memory;
-};
-constexpr WatchedFunction watched_functions[]{
-    {"free_unref_page", Action::free_page},
-    {"__free_pages_ok", Action::free_page},
-    {"free_frozen_pages", Action::free_page},
-    {"__free_frozen_pages", Action::free_page},
-    {"__free_pages", Action::put_page},
-    {"___free_pages", Action::put_page},
-    {"free_unref_folios", Action::free_batch},
-    {"pgd_free", Action::free_root},
-    {"copy_highpage", Action::copy_page},
-    {"copy_user_highpage", Action::copy_page},
-    {"__arm64_sys_mprotect", Action::system_call, Watched::mprotect},
-    {"__arm64_sys_pkey_mprotect", Action::system_call, Watched::mprotect},
-    {"arch_remove_memory", Action::enter},
-};
+/// What is done where a watched function begins.
+constexpr Action action_of(WatchedAs as) {
+  switch (as) {
+    case WatchedAs::free_page: return Action::free_page;
+    case WatchedAs::put_page: return Action::put_page;
+    case WatchedAs::free_batch: return Action::free_batch;
+    case WatchedAs::free_root: return Action::free_root;
+    case WatchedAs::copy_page: return Action::copy_page;
+    case WatchedAs::mprotect: return Action::system_call;
+    case WatchedAs::remove_memory: return Action::enter;
+    case WatchedAs::vectors: return Action::user_entry;
+  }
+  return Action::user_entry;
+}
+constexpr Watched watched_of(WatchedAs as) {
+  return as == WatchedAs::mprotect ? Watched::mprotect : Watched::arch_remove_memory;
+}
 
 /// The vectors for exceptions from 64-bit EL0, and from EL1 with its own stack: sync, IRQ, FIQ, SError (D1.3).
 constexpr std::uint64_t user_vectors[]{0x400, 0x480, 0x500, 0x580};
@@ -63,12 +63,16 @@ void Watcher::load_symbols(const char* path) {
   unsigned long long address = 0;
   char name[128];
   while (std::fscanf(file, "%llx %127s", &address, name) == 2) {
-    for (const WatchedFunction& f : watched_functions)
-      if (std::strcmp(name, f.name) == 0) place(address, f.action, static_cast<std::uint16_t>(f.op));
-    // Code for the trampoline of page-table isolation enters one instruction later.
-    if (std::strcmp(name, "vectors") != 0) continue;
-    for (std::uint64_t v : user_vectors)
-      place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
+    for (const WatchedFunctions& f : watched_functions) {
+      if (std::ranges::find(f.names, std::string_view(name)) == f.names.end()) continue;
+      if (f.as != WatchedAs::vectors) {
+        place(address, action_of(f.as), static_cast<std::uint16_t>(watched_of(f.as)));
+        continue;
+      }
+      // Code for the trampoline of page-table isolation enters one instruction later.
+      for (std::uint64_t v : user_vectors)
+        place(address + v, Action::user_entry), place(address + v + 4, Action::user_entry);
+    }
   }
   std::fclose(file);
 }

@@ -54,7 +54,7 @@ struct Resources {
   FileDescriptor control_theirs;
 };
 
-Expected<Resources> make_resources(const GuestOptions& options, const SymbolTable& symbols) {
+Expected<Resources> make_resources(const GuestOptions& options) {
   Resources r;
   auto ram = memory_file("guest-ram", {});
   auto initramfs = build_initramfs(options);
@@ -68,12 +68,7 @@ Expected<Resources> make_resources(const GuestOptions& options, const SymbolTabl
   r.initramfs = std::move(*initrd);
 
   std::string names;
-  for (const char* name :
-       {"free_unref_page", "__free_pages_ok", "free_frozen_pages", "__free_frozen_pages", "__free_pages",
-        "___free_pages", "free_unref_folios", "pgd_free", "copy_highpage", "copy_user_highpage",
-        "__arm64_sys_mprotect", "__arm64_sys_pkey_mprotect", "arch_remove_memory", "vectors"}) {
-    for (std::uint64_t address : symbols.addresses_of(name)) names += fmt::format("{:x} {}\n", address, name);
-  }
+  for (const auto& place : options.watched) names += fmt::format("{:x} {}\n", place.address, place.name);
   auto map = memory_file("symbols", names);
   if (!map) return tl::unexpected(map.error());
   r.symbols = std::move(*map);
@@ -274,12 +269,11 @@ class Run {
 
 }  // namespace
 
-Expected<GuestOutcome> run_guest(const GuestOptions& options, const SymbolTable& symbols,
-                                 const GuestCallbacks& callbacks) {
+Expected<GuestOutcome> run_guest(const GuestOptions& options, const GuestCallbacks& callbacks) {
   if (!options.plugin.empty()) {
     if (auto version = usable_qemu(); !version) return tl::unexpected(version.error());
   }
-  auto resources = make_resources(options, symbols);
+  auto resources = make_resources(options);
   if (!resources) return tl::unexpected(resources.error());
   auto process = Process::start(command_line(options, *resources),
                                 {resources->ram.get(), resources->initramfs.get(), resources->symbols.get(),

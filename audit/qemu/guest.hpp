@@ -10,11 +10,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "audit/error.hpp"
 #include "audit/kernel/btf.hpp"
 #include "audit/kernel/store.hpp"
-#include "audit/kernel/symbols.hpp"
+#include "audit/kernel/watched_places.hpp"
 
 namespace shootdown::audit {
 
@@ -32,8 +33,9 @@ struct GuestOptions {
   unsigned timeout_s = 600;             ///< for the whole run
   std::filesystem::path guest_program;  ///< shootdown-guest
   std::optional<TaskLayout> task;       ///< nothing: threads stay without a pid
-  std::filesystem::path plugin;         ///< shootdown-audit.so; empty: run without it, for comparison
-  std::function<bool()> interrupted;    ///< asked now and then; may be empty
+  std::vector<WatchedPlaces::Place> watched;
+  std::filesystem::path plugin;       ///< shootdown-audit.so; empty: run without it, for comparison
+  std::function<bool()> interrupted;  ///< asked now and then; may be empty
 };
 
 struct GuestCallbacks {
@@ -50,7 +52,6 @@ struct GuestOutcome {
 
 /// Errors: `unavailable` (QEMU, the kit), `guest_failed` when the guest panics, hangs until the timeout, or
 /// reports that its workload cannot run (details: the last console lines), `interrupted`.
-Expected<GuestOutcome> run_guest(const GuestOptions& options, const SymbolTable& symbols,
-                                 const GuestCallbacks& callbacks);
+Expected<GuestOutcome> run_guest(const GuestOptions& options, const GuestCallbacks& callbacks);
 
 }  // namespace shootdown::audit

@@ -11,9 +11,10 @@
 namespace shootdown::audit {
 
 enum class EventKind : std::uint8_t {
-  end,         ///< never written: a zero byte in a trace is an error
-  store,       ///< a: physical address of a slot of a tracked table, b: what memory holds after the store
-  table,       ///< a: page of a table that is tracked from here on, op: its level + 1, b: 1 for a root
+  end,    ///< never written: a zero byte in a trace is an error
+  store,  ///< a: physical address of a slot of a tracked table, b: what memory holds after the store
+  table,  ///< a: page of a table that is tracked from here on, op: its level + 1, b: bytes of a root (it may be
+          ///< smaller than a page), else 0
   content,     ///< after `table`, for each non-zero slot: a: its address, b: its value
   tlbi,        ///< op: index in vmsa::tlbi_ops, a: the operand register
   tlbi_other,  ///< a TLBI that is none of those (other exception levels, Outer Shareable); a: the instruction

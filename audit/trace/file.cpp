@@ -43,13 +43,16 @@ nlohmann::json to_json(const TraceHeader& h) {
           {"page_shift", h.page_shift},
           {"memory_bytes", h.memory_bytes},
           {"ram_start", h.ram_start},
-          {"ram_bytes", h.ram_bytes}};
+          {"ram_bytes", h.ram_bytes},
+          {"maintenance", h.maintenance},
+          {"blind_spots", h.blind_spots}};
 }
 
 bool from_json(const nlohmann::json& j, TraceHeader& h) {
   try {
-    h = {j.at("kernel"),     j.at("release"),      j.at("workload"),  j.at("cpu_model"), j.at("cpus"),
-         j.at("page_shift"), j.at("memory_bytes"), j.at("ram_start"), j.at("ram_bytes")};
+    h = {j.at("kernel"),    j.at("release"),     j.at("workload"),     j.at("cpu_model"),
+         j.at("cpus"),      j.at("page_shift"),  j.at("memory_bytes"), j.at("ram_start"),
+         j.at("ram_bytes"), j.at("maintenance"), j.at("blind_spots")};
     return h.cpus >= 1 && (h.page_shift == 12 || h.page_shift == 14 || h.page_shift == 16);
   } catch (const nlohmann::json::exception&) {
     return false;

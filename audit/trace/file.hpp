@@ -15,7 +15,7 @@
 
 namespace shootdown::audit {
 
-inline constexpr std::uint32_t trace_version = 3;
+inline constexpr std::uint32_t trace_version = 4;
 
 /// What was run: enough to judge the events without the machine that produced them.
 struct TraceHeader {
@@ -28,6 +28,8 @@ struct TraceHeader {
   std::uint64_t memory_bytes = 0;
   std::uint64_t ram_start = 0;
   std::uint64_t ram_bytes = 0;
+  std::vector<std::string> maintenance;  ///< the kernel's functions that issue TLBIs, sorted
+  std::vector<std::string> blind_spots;  ///< what the kernel's symbols do not let an audit see
 
   friend bool operator==(const TraceHeader&, const TraceHeader&) = default;
 };

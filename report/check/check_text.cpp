@@ -143,7 +143,8 @@ class TextWriter final : public CheckWriter {
   void write_searches() const {
     for (const CheckResult& r : kept_)
       out_ << fmt::format(
-          "  {:<{}}{:<24}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB  audit {:.2f} s\n",
+          "  {:<{}}{:<24}{:>12} states {:>12} transitions  depth {:>4} {:>7.2f} s {:>6} MiB  audit {:.2f} "
+          "s\n",
           r.config.strategy.name, name_width, search_name(r.config), thousands(r.search.states),
           thousands(r.search.transitions), r.search.depth, r.search.seconds, r.search.bytes >> 20,
           r.audit_seconds);

@@ -67,6 +67,8 @@ fake_qemu 11.0.0
 expect 69 "QEMU 11.0 is too new" -- --kernel "$kernel"
 rm "$scratch/bin/qemu-system-aarch64"
 
+printf 'ffff800080000000 T _text\nffff800080000100 T vectors\nffff800080000200 T pgd_free\n' >"$scratch/map"
+expect 65 "$scratch/map is of another kernel" -- --kernel "$kernel" --system-map "$scratch/map"
 expect 75 "within 1 s" -- --kernel "$kernel" --timeout 1
 mkdir "$scratch/empty"
 expect 75 "cannot run in this kernel" -- --kernel "$kernel" --modules "$scratch/empty" --memory 128M --cpus 1
@@ -85,6 +87,14 @@ expect_of "$audit" 75 "QEMU was killed by signal 9"
 printf '#!/bin/sh\n' >"$scratch/nothing.sh"
 "$SHOOTDOWN" audit --kernel "$kernel" --workload "$scratch/nothing.sh" --cpus 1 -o "$scratch/trace" >"$scratch/out" 2>"$scratch/err" ||
   fail "a sound kernel"
+for function in tlb_flush no_such_function; do
+  got=0
+  "$SHOOTDOWN" audit -i "$scratch/trace" --require "$function" >"$scratch/out" 2>"$scratch/err" || got=$?
+  [[ $function == tlb_flush ]] && wanted=0 || wanted=3
+  [[ $got == "$wanted" ]] || fail "--require $function: exit code $got, not $wanted"
+done
+grep -q "^required, and not reached: no_such_function" "$scratch/out" || fail "it is not named"
+grep -q "^maintenance functions reached: [1-9][0-9]* of [1-9]" "$scratch/out" || fail "nothing was reached"
 head -c 100000 "$scratch/trace" >"$scratch/half"
 expect 65 "$scratch/half" -- -i "$scratch/half"
 exit $((failures > 0))

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "audit/judge/judge.hpp"
 #include "vmsa/descriptor.hpp"
@@ -45,13 +46,23 @@ class Machine {
   }
 
   /// Who acts from here on: a call stack of one function.
-  void in(const std::string& function) {
-    const auto [it, is_new] = stacks_.try_emplace(function, stacks_.size() + 1);
+  void in(const std::string& function) { in(std::vector{function}); }
+  /// The same with callers, innermost first.
+  void in(const std::vector<std::string>& functions) {
+    const auto [it, is_new] = stacks_.try_emplace(functions, stacks_.size() + 1);
     stack_ = static_cast<std::uint32_t>(it->second);
     if (!is_new) return;
-    const std::uint64_t address = 0xffff800080000000 + 0x100 * it->second;
-    names_[address] = function + "+0x0/0x100";
-    judge_.event({.kind = EventKind::frame, .cpu = 0, .op = 0, .stack = 0, .a = stack_, .b = address});
+    for (unsigned i = 0; i < functions.size(); ++i) {
+      const std::uint64_t address = 0xffff800080000000 + 0x1000 * it->second + 0x100 * i;
+      // A return address is not where its function begins.
+      names_[address] = functions[i] + (i == 0 ? "+0x0/0x100" : "+0x4/0x100");
+      judge_.event({.kind = EventKind::frame,
+                    .cpu = 0,
+                    .op = static_cast<std::uint8_t>(i),
+                    .stack = 0,
+                    .a = stack_,
+                    .b = address});
+    }
   }
 
   void put(unsigned cpu, EventKind kind, unsigned op, std::uint64_t a = 0, std::uint64_t b = 0) {
@@ -65,6 +76,7 @@ class Machine {
   }
   void dsb_ishst(unsigned cpu) { put(cpu, EventKind::dsb, 10); }
   void dsb_ish(unsigned cpu) { put(cpu, EventKind::dsb, 11); }
+  void dsb(unsigned cpu, unsigned crm) { put(cpu, EventKind::dsb, crm); }
   void dsb_nsh(unsigned cpu) { put(cpu, EventKind::dsb, 7); }
   void isb(unsigned cpu) { put(cpu, EventKind::isb, 0); }
   void free_page(unsigned cpu, std::uint64_t address) {
@@ -87,6 +99,11 @@ class Machine {
                            {.user = user, .not_global = user, .contiguous = contiguous})
         .bits;
   }
+  /// 2 MiB of a process.
+  static std::uint64_t user_block(std::uint64_t pa) {
+    return vmsa::make_leaf(regime, vmsa::pmd_level, vmsa::PhysAddr(pa), {.user = true, .not_global = true})
+        .bits;
+  }
   static std::uint64_t table(std::uint64_t pa) { return vmsa::make_table(regime, vmsa::PhysAddr(pa)).bits; }
   /// The addresses that slot `i` of the leaf tables translates.
   static vmsa::VirtAddr kernel_va(unsigned i = 0) { return regime.base() + 0x1000 * i; }
@@ -105,7 +122,7 @@ class Machine {
   }
 
   std::map<std::uint64_t, std::string> names_;
-  std::map<std::string, std::size_t> stacks_;
+  std::map<std::vector<std::string>, std::size_t> stacks_;
   std::uint32_t stack_ = 0;
   Judge judge_;
 };

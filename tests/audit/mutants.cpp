@@ -49,7 +49,8 @@ class Collector {
         if (e.a == static_cast<std::uint64_t>(Mark::window_end)) in_window_ = false;
         break;
       case EventKind::table:
-        for (std::uint64_t slot = e.a; slot < e.a + smallest_page; slot += 8) words_.erase(slot);
+        for (std::uint64_t slot = e.a; slot < e.a + (e.b != 0 ? e.b : smallest_page); slot += 8)
+          words_.erase(slot);
         break;
       case EventKind::content: words_[e.a] = e.b; break;
       case EventKind::store: store(e); break;

@@ -210,5 +210,49 @@ TEST(StalePermission, ACopyNeedsThatNobodyMayStillWrite) {
   EXPECT_EQ(clean.verdict(), "") << "whoever writes asks the tables again";
 }
 
+/// TCR_EL1 with HA, or with HA and HD: hardware sets flags, and no event tells.
+constexpr std::uint64_t tcr_ha = Machine::tcr | std::uint64_t{1} << 39;
+constexpr std::uint64_t tcr_hd = tcr_ha | std::uint64_t{1} << 40;
+
+TEST(HardwareFlags, AClearAccessFlagMayHaveBeenSet) {
+  for (const bool managed : {false, true}) {
+    Machine m;
+    if (managed) m.put(1, EventKind::tcr, 0, tcr_ha);
+    m.in("map");
+    m.store(0, slot(Machine::kernel_leaf_table),
+            Machine::leaf(Machine::page, false) & ~vmsa::Descriptor::accessed_bit);
+    m.in("unmap"), m.store(0, slot(Machine::kernel_leaf_table), 0);
+    m.in("free"), m.free_page(0, Machine::page);
+    EXPECT_EQ(m.verdict(), managed ? "stale-page no-tlbi unmap x1\n" : "");
+    if (!managed) continue;
+    EXPECT_THAT(m.judge().result().violations.at(0).splat,
+                testing::Contains(HasSubstr("CPUs 1 may still hold")));
+  }
+}
+
+TEST(HardwareFlags, AnUnlinkedTablesLeavesToo) {
+  Machine m;
+  m.put(0, EventKind::tcr, 0, tcr_ha);
+  m.in("map");
+  m.store(0, slot(Machine::kernel_leaf_table),
+          Machine::leaf(Machine::page, false) & ~vmsa::Descriptor::accessed_bit);
+  m.in("unlink"), m.store(0, slot(Machine::kernel_root + 0x2000), 0);
+  m.in("free"), m.free_page(0, Machine::page);
+  EXPECT_EQ(m.verdict(), "stale-page no-tlbi unlink x1\n");
+}
+
+TEST(HardwareFlags, AWritableCleanPageMayHaveBeenWritten) {
+  for (const std::uint64_t tcr : {Machine::tcr, tcr_ha, tcr_hd}) {
+    Machine m;
+    m.put(1, EventKind::tcr, 0, tcr);
+    const std::uint64_t clean =
+        Machine::leaf(Machine::page, true) | vmsa::Descriptor::read_only_bit | vmsa::Descriptor::dbm_bit;
+    m.in("fault"), m.store(0, slot(Machine::user_leaf_table), clean);
+    m.in("fork"), m.store(0, slot(Machine::user_leaf_table), clean & ~vmsa::Descriptor::dbm_bit);
+    m.in("copy_page"), m.put(0, EventKind::copy, 0, Machine::page, 0x1000), m.user(1);
+    EXPECT_EQ(m.verdict(), tcr == tcr_hd ? "stale-permission no-tlbi fork x1\n" : "");
+  }
+}
+
 }  // namespace
 }  // namespace shootdown::audit::test

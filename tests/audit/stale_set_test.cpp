@@ -35,15 +35,15 @@ class TwoTables : public shadow::TableMemory {
     return at == words.end() ? Descriptor{} : at->second;
   }
   void for_each_valid(PhysAddr page, unsigned,
-                      const std::function<void(unsigned, Descriptor)>& fn) const override {
+                      shadow::FunctionRef<void(unsigned, Descriptor)> fn) const override {
     for (auto at = words.lower_bound(page); at != words.end() && at->first < page + 0x1000; ++at)
       if (at->second.valid()) fn(static_cast<unsigned>((at->first - page) / 8), at->second);
   }
 };
 
-Place place_of(unsigned t) { return {vmsa::pmd_level, regime.base() + 0x200000 * t, 0}; }
+Place place_of(unsigned t) { return {vmsa::pmd_level, regime.base() + 0x200000 * t}; }
 Place place_of(unsigned t, unsigned i) {
-  return {vmsa::page_level, regime.base() + 0x200000 * t + 0x1000 * i, 0};
+  return {vmsa::page_level, regime.base() + 0x200000 * t + 0x1000 * i};
 }
 
 using Contents = std::map<std::pair<std::uint64_t, std::uint64_t>, std::pair<std::uint64_t, std::uint64_t>>;
@@ -67,7 +67,7 @@ Contents contents(const StaleSet& stale) {
 /// One machine's memory with both ways to keep what is stale in it.
 struct Both {
   TwoTables memory;
-  shadow::Shadow shadow{regime, cpus};
+  shadow::Shadow shadow{regime, cpus, root};
   StaleSet stale{regime, regime};
 
   Both() {
@@ -103,7 +103,9 @@ struct Both {
     }
   }
   void tlbi(unsigned cpu, const vmsa::Tlbi& t) {
-    shadow.tlbi(memory, root, cpu, t);
+    // Whether a DSB has ordered the changes before it is the judge's to know; here one always has.
+    shadow.dsb(cpu, machine::Dsb::ishst);
+    shadow.tlbi(memory, cpu, t);
     stale.tlbi(
         {.cpu = static_cast<std::uint8_t>(cpu)}, shadow.cpus(), t, [](const StaleEntry&) { return true; },
         [&](const StaleEntry& e) {

@@ -38,8 +38,8 @@ void right_flush(ModelMachine& m, VirtRange range) { mm::flush_tlb_kernel_range<
 
 TEST(Between, WalkCachesOfTheFirstAndTheLastAddressOnly) {
   const auto wrong = [](const HotRemoveConfig& c) {
-    return verdict(
-        mutant(c, model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_ranges_and_tables", Weakening::tlbi_tables_at_ends));
+    return verdict(mutant(c, model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_ranges_and_tables",
+                          Weakening::tlbi_tables_at_ends));
   };
   EXPECT_EQ(wrong(linear("T")), "stale-table last-level")
       << "the flush of the leaves leaves the middle table";
@@ -73,8 +73,9 @@ TEST(Between, TheFirstAndTheLastMemberOfAGroupOnly) {
 TEST(Between, ANewTableOfWhichTheFirstWordIsZeroed) {
   HotRemoveConfig add = linear("B");
   add.experiment = Experiment::hot_add;
-  EXPECT_EQ(verdict(mutant(add, model::kind_of<model::op::ClearPage>, "alloc_table", Weakening::clear_first_word)),
-            "walker-table none");
+  EXPECT_EQ(
+      verdict(mutant(add, model::kind_of<model::op::ClearPage>, "alloc_table", Weakening::clear_first_word)),
+      "walker-table none");
   EXPECT_EQ(verdict(add), "safe");
 }
 

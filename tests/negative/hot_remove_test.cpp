@@ -70,7 +70,8 @@ TEST(Negative, BarriersAroundTheWalkCacheInvalidation) {
 
 TEST(Negative, ARangeOnePageShort) {
   const auto short_flush = [](const HotRemoveConfig& c) {
-    return verdict(mutant(c, model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range", Weakening::tlbi_one_page_short));
+    return verdict(
+        mutant(c, model::kind_of<model::op::Tlbi>, "flush_tlb_kernel_range", Weakening::tlbi_one_page_short));
   };
   HotRemoveConfig inside = linear("B");
   inside.extent = Extent::inside;
