@@ -150,7 +150,7 @@ Cause explain(System& system, const model::Violation& violation,
     return explain_fault(system, violation, timeline);
   const bool by_entry = f.harm == Harm::stale_page || f.harm == Harm::stale_table ||
                         f.harm == Harm::break_before_make || f.harm == Harm::stale_permission ||
-                        (f.harm == Harm::lost_update && !f.holders.empty() && !f.now.valid());
+                        (f.harm == Harm::lost_update && !f.entry.holders.empty());
   if (!by_entry || timeline.empty()) return Cause::none;
   if (violation.hardware)
     return Cause::freed_early;  // the page was put to use while walks could still reach it

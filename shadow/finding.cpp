@@ -109,19 +109,30 @@ CpuSet active_holders(const Entry& e) { return e.holders - e.unsynchronised; }
 /// Judges what a store has exposed against what CPUs may still hold.
 class ExposureJudge {
  public:
-  ExposureJudge(const Shadow& shadow, const TableMemory& memory, PhysAddr slot, vmsa::BbmLevel bbm)
-      : shadow_(shadow), r_(shadow.regime()), memory_(memory), slot_(slot), bbm_(bbm) {}
+  ExposureJudge(const Shadow& shadow, const TableMemory& memory, PhysAddr slot, vmsa::BbmLevel bbm,
+                SameContents same_contents)
+      : shadow_(shadow),
+        r_(shadow.regime()),
+        memory_(memory),
+        slot_(slot),
+        bbm_(bbm),
+        same_contents_(same_contents) {}
 
   std::optional<Finding> found;
 
   void exposed(const Place& p, PhysAddr at, Descriptor d) {
     each_overlapping(p, d, [&](const Entry& e) {
-      report(e, std::max(e.place.va, p.va), exposure_conflict(r_, e, p, d, bbm_), d);
+      report(e, std::max(e.place.va, p.va), exposure_conflict(r_, e, p, d, bbm_, are_same(e, p, d)), d);
     });
     if (is_leaf(r_, p.level, d)) group(p, at, d);
   }
 
  private:
+  bool are_same(const Entry& e, const Place& p, Descriptor d) const {
+    return same_contents_ && e.place.level == p.level && is_leaf(r_, p.level, d) && !e.is_table() &&
+           same_contents_(vmsa::output_address(r_, p.level, e.value), vmsa::output_address(r_, p.level, d),
+                          r_.span(p.level));
+  }
   void report(const Entry& e, VirtAddr va, vmsa::Conflict conflict, Descriptor now) {
     if (found || conflict == vmsa::Conflict::none || active_holders(e).empty()) return;
     found = Finding{Harm::break_before_make, active_holders(e), e, va, slot_, conflict, now};
@@ -161,6 +172,13 @@ class ExposureJudge {
       if (apart) report(e, p.va, vmsa::Conflict::output_address, d);
       if (d.contiguous() != member.contiguous() && !size_may_change())
         report(e, p.va, vmsa::Conflict::block_size, d);
+      if (!d.contiguous() || !member.contiguous()) continue;
+      // Of one group, memory type, shareability and being global are one, too; permissions may differ.
+      const Descriptor here =
+          vmsa::with_output_address(r_, p.level, member, vmsa::output_address(r_, p.level, d));
+      for (const auto& [from, to] : {std::pair{here, d}, std::pair{d, here}})
+        report(e, p.va,
+               vmsa::break_before_make_conflict(r_, {.level = p.level, .from = from, .to = to}, bbm_), d);
     }
   }
 
@@ -169,6 +187,7 @@ class ExposureJudge {
   const TableMemory& memory_;
   PhysAddr slot_;
   vmsa::BbmLevel bbm_;
+  SameContents same_contents_;
 };
 
 /// The translation that a valid contiguous neighbour's entry gives to the address of an invalid member.
@@ -242,14 +261,30 @@ std::optional<Finding> check_still_mapped(const Shadow& shadow, const TableMemor
 }
 
 std::optional<Finding> check_exposed(const Shadow& shadow, const TableMemory& memory, const Place& place,
-                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm) {
+                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm,
+                                     SameContents same_contents) {
   const Regime& r = shadow.regime();
-  ExposureJudge judge(shadow, memory, slot, bbm);
+  ExposureJudge judge(shadow, memory, slot, bbm, same_contents);
   judge.exposed(place, slot, now);
   if (now.is_table(place.level))
     for_each_below(r, memory, table_of(r, place, now), place.context,
                    [&](const Place& p, PhysAddr s, Descriptor d) { judge.exposed(p, s, d); });
   return judge.found;
+}
+
+std::optional<Finding> check_still_equal(const Shadow& shadow, const TableMemory& memory, PhysAddr word) {
+  const Regime& r = shadow.regime();
+  std::optional<Finding> found;
+  shadow.for_each([&](const Entry& e) {
+    if (found || e.is_table() || active_holders(e).empty()) return;
+    const Walk now = walk(shadow, memory, e.place.context.space, e.place.va);
+    const PhysRange old = leaf_range(r, e.place.level, e.value);
+    if (now.fault != vmsa::Fault::none || now.level != e.place.level || now.pa == old.start) return;
+    if (!old.contains(word) && !leaf_range(r, now.level, now.leaf).contains(word)) return;
+    found = Finding{Harm::break_before_make,        active_holders(e), e, e.place.va, word,
+                    vmsa::Conflict::output_address, now.leaf};
+  });
+  return found;
 }
 
 std::optional<Finding> check_reuse(const Shadow& shadow, const TableMemory& memory, unsigned cpu,

@@ -279,13 +279,26 @@ Stepper::Verdict Stepper::store_visible(unsigned cpu, PhysAddr slot, Descriptor 
   if (event_ != nullptr) event_->stores.push_back({slot, before, now});
   if (!w_.shadow.empty()) w_.shadow.store_unlinked(w_.memory, slot, now);
   Verdict violation;
+  if (links.empty() && !w_.shadow.empty() && before != now)
+    if (auto apart = check_still_equal(w_.shadow, w_.memory, slot)) violation = Violation{*apart, cpu};
+  // Two pages are equal when their words are and nobody has a store to either under way.
+  auto same_contents = [&](PhysAddr a, PhysAddr b, std::uint64_t bytes) {
+    auto stored_to = [&](PhysAddr start) {
+      return std::ranges::any_of(w_.cpus, [&](const Cpu& c) {
+        return std::ranges::any_of(c.buffer, [&](const Buffered& s) {
+          return s.kind == Buffered::Kind::store && PhysRange{start, start + bytes}.contains(s.slot);
+        });
+      });
+    };
+    return a == b || (w_.memory.same(a, b, bytes) && !stored_to(a) && !stored_to(b));
+  };
   for (const Link& link : links) {
     const TableAt& t = link.table;
     const shadow::Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level),
                               link.context};
     w_.shadow.store_linked(w_.memory, place, slot, before, now);
     if (by != nullptr && by->own != 0) w_.shadow.own_store_visible(place, slot, before, cpu, by->own);
-    auto found = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm);
+    auto found = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm, same_contents);
     if (!found) found = exposed_garbage(place, slot, now);
     if (found && !violation) violation = Violation{*found, cpu};
     // A table that walkers are inside of gets another place: they go on where it no longer belongs (rule 22).

@@ -14,7 +14,7 @@ using shadow::Harm;
 // ---- allocation and release ---------------------------------------------------------------------------------
 
 // Any page that was given back may come again, else one that was never used: those are all alike.
-Stepper::Outcomes Stepper::ways(unsigned, const op::AllocPages& o) const {
+Stepper::Outcomes Stepper::ways(unsigned cpu, const op::AllocPages& o) const {
   Outcomes all;
   PhysAddr unused{};
   for (const Page& p : w_.pages) {
@@ -23,6 +23,12 @@ Stepper::Outcomes Stepper::ways(unsigned, const op::AllocPages& o) const {
     if (p.usage.state == PageState::free && unused == PhysAddr{}) unused = p.start;
   }
   if (all.empty() && unused != PhysAddr{}) all.push_back({unused.value});
+  // What it has freed itself is there for it, once that has happened.
+  const bool own = std::ranges::any_of(w_.cpus[cpu].buffer, [&](const Buffered& b) {
+    const Page* p = b.kind == Buffered::Kind::free ? w_.page_at(b.slot) : nullptr;
+    return p != nullptr && p->allocatable && p->order == o.order;
+  });
+  if (all.empty() && own) return {};
   if (all.empty() || setup_.allocation_may_fail) all.push_back({0});
   return all;
 }

@@ -17,22 +17,23 @@ using vmsa::Right;
 
 namespace {
 
-/// Memory as one CPU's own walker is sure to see it: with its stores that a DSB has followed.
+/// Memory as one CPU's own walker may see it: with its stores that a DSB has followed, the youngest of them aside as
+/// long as what they replaced may still be held.
 class OwnMemory final : public shadow::TableMemory {
  public:
-  OwnMemory(const Memory& memory, const Cpu& cpu) : memory_(memory), cpu_(cpu) {}
+  OwnMemory(const Memory& memory, const Cpu& cpu) : memory_(memory), cpu_(cpu) {
+    for (std::size_t i = 0; i < cpu.buffer.size(); ++i)
+      if (is_seen(cpu.buffer[i]) && !is_final(i)) replaceable_.push_back(i);
+  }
 
-  bool differs() const { return std::ranges::any_of(cpu_.buffer, is_seen); }
-  /// Of all old values nothing is left here.
-  bool alone() const {
-    return std::ranges::all_of(cpu_.buffer,
-                               [](const Buffered& b) { return !is_seen(b) || (b.own & own_gone) != 0; });
+  /// Goes back behind one more of them; false when there is none.
+  bool hide_one() {
+    if (replaceable_.empty()) return false;
+    hidden_.push_back(replaceable_.back());
+    replaceable_.pop_back();
+    return true;
   }
-  Descriptor read(PhysAddr slot) const override {
-    for (auto b = cpu_.buffer.rbegin(); b != cpu_.buffer.rend(); ++b)
-      if (is_seen(*b) && b->slot == slot) return Descriptor{b->value};
-    return memory_.read(slot);
-  }
+  Descriptor read(PhysAddr slot) const override { return before(cpu_.buffer.size(), slot); }
   void for_each_valid(PhysAddr page, unsigned count,
                       shadow::FunctionRef<void(unsigned, Descriptor)> fn) const override {
     for (unsigned i = 0; i < count; ++i)
@@ -43,9 +44,24 @@ class OwnMemory final : public shadow::TableMemory {
   static bool is_seen(const Buffered& b) {
     return b.kind == Buffered::Kind::store && (b.own & own_seen) != 0;
   }
+  /// Of what it replaced nothing is left here: it was invalid, or is invalidated.
+  bool is_final(std::size_t i) const {
+    const Buffered& b = cpu_.buffer[i];
+    return (b.own & own_gone) != 0 || ((b.own & own_usable) != 0 && !before(i, b.slot).valid());
+  }
+  Descriptor before(std::size_t end, PhysAddr slot) const {
+    for (std::size_t i = end; i-- > 0;) {
+      const Buffered& b = cpu_.buffer[i];
+      if (is_seen(b) && b.slot == slot && std::ranges::find(hidden_, i) == hidden_.end())
+        return Descriptor{b.value};
+    }
+    return memory_.read(slot);
+  }
 
   const Memory& memory_;
   const Cpu& cpu_;
+  std::vector<std::size_t> replaceable_;  ///< positions, the oldest first
+  std::vector<std::size_t> hidden_;
 };
 
 }  // namespace
@@ -99,11 +115,10 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
     if (kind.right != Right::read) return add(0, reach, {});
     for (const Readable& value : readable(cpu, w.pa.align_down(8))) add(value.value, reach, value);
   };
-  const OwnMemory own(w_.memory, w_.cpus[cpu]);
-  std::vector<shadow::Reach> reaches;
-  if (own.differs()) reaches = reach(w_.shadow, own, cpu, va);
-  if (!own.differs() || !own.alone())
-    for (const shadow::Reach& x : reach(w_.shadow, w_.memory, cpu, va)) reaches.push_back(x);
+  OwnMemory own(w_.memory, w_.cpus[cpu]);
+  std::vector<shadow::Reach> reaches = reach(w_.shadow, own, cpu, va);
+  while (own.hide_one())
+    for (const shadow::Reach& x : reach(w_.shadow, own, cpu, va)) reaches.push_back(x);
   const shadow::Reach current = reaches.front();
   for (const shadow::Reach& x : reaches) {
     // A write through a writable-clean entry asks the tables again and goes by what they say (R_SGJBL, I_YZSVV).

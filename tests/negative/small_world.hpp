@@ -62,7 +62,7 @@ struct Found {
   std::string cause = "none";
 
   shadow::Harm harm() const { return violation ? violation->finding.harm : shadow::Harm::none; }
-  bool safe() const { return search.ending == explore::Ending::exhausted; }
+  bool safe() const { return search.ending == explore::Ending::exhausted && search.end_states > 0; }
 };
 Found search_small(Setup setup);
 
