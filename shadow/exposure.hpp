@@ -30,7 +30,7 @@ constexpr vmsa::Conflict leaf_conflict(const Regime& r, const Held& old, const P
 
 /// Why `now` must not become reachable at `place` while `held` may be used for an address of it. What hangs below a
 /// table is for the caller to ask, descriptor by descriptor: they are entries too, and where a size may change in place
-/// they alone are compared. `same_contents`: what the two leaves lead to is known to be equal, byte by byte.
+/// they alone are compared. `same_contents`: what both lead to, pages or tables, is known to be equal, byte by byte.
 constexpr vmsa::Conflict exposure_conflict(const Regime& r, const Held& held, const Place& place,
                                            Descriptor now, vmsa::BbmLevel bbm, bool same_contents = false) {
   const bool becomes_table = now.is_table(place.level);
@@ -40,9 +40,11 @@ constexpr vmsa::Conflict exposure_conflict(const Regime& r, const Held& held, co
       bbm == vmsa::BbmLevel::level2_no_abort ? vmsa::Conflict::none : vmsa::Conflict::block_size;
   // A leaf over a table further down: the table's walk-cache entry and the leaf answer for the same address.
   if (!becomes_table) return held.place.level >= place.level ? other_size : vmsa::Conflict::none;
-  // Whether a table that gives way to another contradicts it shows in their leaves: an identical copy does not.
-  if (held.place.level != place.level || held.is_table()) return vmsa::Conflict::none;
-  return other_size;
+  if (held.place.level != place.level) return vmsa::Conflict::none;
+  if (!held.is_table()) return other_size;
+  const bool moved =
+      vmsa::output_address(r, place.level, held.value) != vmsa::output_address(r, place.level, now);
+  return moved && !same_contents ? vmsa::Conflict::output_address : vmsa::Conflict::none;
 }
 
 }  // namespace shootdown::shadow

@@ -129,9 +129,17 @@ class ExposureJudge {
 
  private:
   bool are_same(const Entry& e, const Place& p, Descriptor d) const {
+    if (e.place.level == p.level && e.is_table() && d.is_table(p.level)) return are_same_tables(p, e.value, d);
     return same_contents_ && e.place.level == p.level && is_leaf(r_, p.level, d) && !e.is_table() &&
            same_contents_(vmsa::output_address(r_, p.level, e.value), vmsa::output_address(r_, p.level, d),
                           r_.span(p.level));
+  }
+  bool are_same_tables(const Place& p, Descriptor a, Descriptor b) const {
+    const PhysAddr x = vmsa::output_address(r_, p.level, a), y = vmsa::output_address(r_, p.level, b);
+    const unsigned count = r_.entry_count(p.level.next());
+    for (std::uint64_t i = 0; i < count; ++i)
+      if (memory_.read(x + i * sizeof(Descriptor)) != memory_.read(y + i * sizeof(Descriptor))) return false;
+    return true;
   }
   void report(const Entry& e, VirtAddr va, vmsa::Conflict conflict, Descriptor now) {
     if (found || conflict == vmsa::Conflict::none || active_holders(e).empty()) return;

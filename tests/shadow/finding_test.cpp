@@ -21,7 +21,7 @@ class Judgement : public testing::Test {
   const std::uint64_t page_size = t.r.page_size();
 
   std::vector<Reach> reached(unsigned cpu, VirtAddr at) {
-    return reach(t.shadow, t.memory, t.root, cpu, at, true);
+    return reach(t.shadow, t.memory, cpu, at);
   }
 };
 
@@ -60,7 +60,7 @@ TEST_F(Judgement, AnyPartOfAStaleBlockCounts) {
   t.map(va, some_page, vmsa::page_kernel, pmd_level);
   t.clear(va, pmd_level);
   const auto f =
-      check_release(t.shadow, t.memory, t.root, {some_page + 5 * page_size, some_page + 6 * page_size});
+      check_release(t.shadow, t.memory, {some_page + 5 * page_size, some_page + 6 * page_size});
   ASSERT_TRUE(f);
   EXPECT_EQ(f->harm, Harm::stale_page);
   EXPECT_EQ(f->va, va + 5 * page_size);
@@ -296,14 +296,14 @@ TEST_F(Judgement, AnotherAddressSpaceIsNoConflict) {
   FakeTables user(vmsa::regime(12, 48), true);
   const VirtAddr at(0x40'0000);
   const vmsa::Attributes a{.user = true, .not_global = true};
-  user.asid = 1;
+  user.run_with(1);
   user.map(at, some_page, a);
   user.clear(at, pmd_level);
-  user.asid = 2;  // the next process, over the same addresses
+  user.run_with(2);  // the next process, over the same addresses
   user.map(at, other_page, a);
   EXPECT_EQ(user.conflicts(), Conflict::none);
   user.clear(at, pmd_level);
-  user.asid = 1;
+  user.run_with(1);
   user.map(at, other_page, a);
   EXPECT_EQ(user.conflicts(), Conflict::output_address) << "the first one again, its entries still held";
 }
@@ -322,9 +322,9 @@ TEST_F(Judgement, CurrentThenStale) {
   t.clear(va);
   const auto all = reached(0, va + 0x123);
   ASSERT_EQ(all.size(), 2u);
-  EXPECT_FALSE(all[0].pa);
+  EXPECT_EQ(all[0].walk.fault, vmsa::Fault::translation);
   EXPECT_FALSE(all[0].stale);
-  EXPECT_EQ(all[1].pa, some_page + 0x123);
+  EXPECT_EQ(all[1].walk.pa, some_page + 0x123);
   EXPECT_TRUE(all[1].stale);
   t.tlbi(0, t.op(vmsa::vaale1is, va));
   t.shadow.dsb(0, Dsb::ish);
@@ -338,10 +338,10 @@ TEST_F(Judgement, ThroughAStaleTableToWhateverIsThere) {
   t.clear(va);
   t.flush(0, t.op(vmsa::vaale1is, va));
   t.clear(va, pmd_level);
-  EXPECT_EQ(reached(2, va).size(), 1u) << "a fault either way";
+  for (const Reach& x : reached(2, va)) EXPECT_EQ(x.walk.fault, vmsa::Fault::translation) << "at either level";
   t.store(table, t.leaf(other_page));
   ASSERT_EQ(reached(2, va).size(), 2u);
-  EXPECT_EQ(reached(2, va)[1].pa, other_page);
+  EXPECT_EQ(reached(2, va)[1].walk.pa, other_page);
 }
 
 TEST_F(Judgement, ThroughAStaleTableToAFault) {
@@ -356,7 +356,7 @@ TEST_F(Judgement, ThroughAStaleTableToAFault) {
   EXPECT_EQ(t.conflicts(), Conflict::none);
   EXPECT_NE(t.table_below(va, pmd_level), old);
   ASSERT_EQ(reached(0, va).size(), 2u);
-  EXPECT_FALSE(reached(0, va)[1].pa) << "its own pipeline still walks the old, empty table";
+  EXPECT_EQ(reached(0, va)[1].walk.fault, vmsa::Fault::translation) << "its own pipeline still walks the old, empty table";
   EXPECT_EQ(reached(1, va).size(), 1u);
   t.shadow.isb(0);
   EXPECT_EQ(reached(0, va).size(), 1u);
@@ -369,14 +369,15 @@ TEST_F(Judgement, AWalkChoosesAtEachLevel) {
   t.store(old, t.leaf(other_page));
   std::set<std::uint64_t> reachable;
   for (const Reach& x : reached(1, va))
-    if (x.pa) reachable.insert(x.pa->value);
+    if (x.walk.fault == vmsa::Fault::none) reachable.insert(x.walk.pa.value);
   EXPECT_EQ(reachable, (std::set{some_page.value, other_page.value}));
 }
 
 TEST_F(Judgement, AccessFlagClearFaultsWithoutHardware) {
   t.map(va, some_page, {.accessed = false});
-  EXPECT_FALSE(walk(t.r, t.memory, t.root, va, false));
-  EXPECT_TRUE(walk(t.r, t.memory, t.root, va, true));
+  EXPECT_EQ(walk(t.shadow, t.memory, 0, va).fault, vmsa::Fault::none);
+  t.shadow.set_hardware({.access_flag = false});
+  EXPECT_EQ(walk(t.shadow, t.memory, 0, va).fault, vmsa::Fault::access_flag);
 }
 
 TEST_F(Judgement, StaleTablesAreListedWithTheirHolders) {
