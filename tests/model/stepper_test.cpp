@@ -238,7 +238,7 @@ TEST_F(StepperTest, HardwareSetsFlagsInLiveTables) {
   Stepper hardware{w.setup, world};
   ASSERT_EQ(hardware.flag_updates().size(), 1u);
   hardware.update_flag(hardware.flag_updates()[0]);
-  EXPECT_EQ(world.memory.read(W::slot(1)), W::leaf(1));
+  EXPECT_EQ(world.memory.read(W::slot(1)), W::leaf(1, {}));
   EXPECT_TRUE(world.shadow.empty()) << "what was cached is what is there now";
 }
 
