@@ -103,9 +103,14 @@ class ReleaseJudge {
 /// Two leaves over one address, one of them stale: may both be held? (R_WHZWS) Of different sizes, they are
 /// compared piece by piece where the size may change at all.
 vmsa::Conflict leaf_conflict(const Regime& r, const Entry& old, const Place& place, Descriptor now,
-                             vmsa::BbmLevel bbm) {
-  if (old.place.level == place.level)
-    return vmsa::break_before_make_conflict(r, {.level = place.level, .from = old.value, .to = now}, bbm);
+                             vmsa::BbmLevel bbm, const SameContents& same_contents) {
+  if (old.place.level == place.level) {
+    vmsa::Replacement change{.level = place.level, .from = old.value, .to = now};
+    change.same_contents =
+        same_contents && same_contents(vmsa::output_address(r, place.level, old.value),
+                                       vmsa::output_address(r, place.level, now), r.span(place.level));
+    return vmsa::break_before_make_conflict(r, change, bbm);
+  }
   if (bbm != vmsa::BbmLevel::level2_no_abort) return vmsa::Conflict::block_size;
   const Level level = std::max(old.place.level, place.level);
   const VirtAddr va = std::max(old.place.va, place.va);
@@ -124,8 +129,14 @@ CpuSet active_holders(const Entry& e) { return e.holders - e.unsynchronised; }
 /// Judges what a store has exposed against what CPUs may still hold.
 class ExposureJudge {
  public:
-  ExposureJudge(const Shadow& shadow, const TableMemory& memory, PhysAddr slot, vmsa::BbmLevel bbm)
-      : shadow_(shadow), r_(shadow.regime()), memory_(memory), slot_(slot), bbm_(bbm) {}
+  ExposureJudge(const Shadow& shadow, const TableMemory& memory, PhysAddr slot, vmsa::BbmLevel bbm,
+                SameContents same_contents)
+      : shadow_(shadow),
+        r_(shadow.regime()),
+        memory_(memory),
+        slot_(slot),
+        bbm_(bbm),
+        same_contents_(same_contents) {}
 
   std::optional<Finding> found;
 
@@ -159,18 +170,18 @@ class ExposureJudge {
   /// Where a size may change in place, the leaves below a table are compared instead: they are entries too.
   bool size_may_change() const { return bbm_ == vmsa::BbmLevel::level2_no_abort; }
 
+  /// Whether a table that gives way to another contradicts it shows in their leaves, which are judged one by one: an
+  /// identical copy does not.
   void table(const Place& p, Descriptor d) {
+    if (size_may_change()) return;
     each_overlapping(p, d, [&](const Entry& e) {
-      if (e.place.level != p.level) return;
-      if (!e.is_table())
-        return report(e, p.va, size_may_change() ? vmsa::Conflict::none : vmsa::Conflict::block_size, d);
-      const bool moved = vmsa::output_address(r_, p.level, e.value) != vmsa::output_address(r_, p.level, d);
-      report(e, p.va, moved ? vmsa::Conflict::output_address : vmsa::Conflict::none, d);
+      if (e.place.level == p.level && !e.is_table()) report(e, p.va, vmsa::Conflict::block_size, d);
     });
   }
   void leaf(const Place& p, Descriptor d) {
     each_overlapping(p, d, [&](const Entry& e) {
-      if (!e.is_table()) return report(e, std::max(e.place.va, p.va), leaf_conflict(r_, e, p, d, bbm_), d);
+      if (!e.is_table())
+        return report(e, std::max(e.place.va, p.va), leaf_conflict(r_, e, p, d, bbm_, same_contents_), d);
       // A table further down as well: its walk-cache entry and the block answer for the same address.
       if (e.place.level >= p.level && !size_may_change()) report(e, p.va, vmsa::Conflict::block_size, d);
     });
@@ -194,6 +205,13 @@ class ExposureJudge {
       if (apart) report(e, p.va, vmsa::Conflict::output_address, d);
       if (d.contiguous() != member.contiguous() && !size_may_change())
         report(e, p.va, vmsa::Conflict::block_size, d);
+      if (!d.contiguous() || !member.contiguous()) continue;
+      // Of one group, memory type, shareability and being global are one, too; permissions may differ.
+      const Descriptor here =
+          vmsa::with_output_address(r_, p.level, member, vmsa::output_address(r_, p.level, d));
+      for (const auto& [from, to] : {std::pair{here, d}, std::pair{d, here}})
+        report(e, p.va,
+               vmsa::break_before_make_conflict(r_, {.level = p.level, .from = from, .to = to}, bbm_), d);
     }
   }
 
@@ -202,6 +220,7 @@ class ExposureJudge {
   const TableMemory& memory_;
   PhysAddr slot_;
   vmsa::BbmLevel bbm_;
+  SameContents same_contents_;
 };
 
 /// The translation that a valid contiguous neighbour's entry gives to the address of an invalid member.
@@ -275,14 +294,30 @@ std::optional<Finding> check_still_mapped(const Shadow& shadow, const TableMemor
 }
 
 std::optional<Finding> check_exposed(const Shadow& shadow, const TableMemory& memory, const Place& place,
-                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm) {
+                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm,
+                                     SameContents same_contents) {
   const Regime& r = shadow.regime();
-  ExposureJudge judge(shadow, memory, slot, bbm);
+  ExposureJudge judge(shadow, memory, slot, bbm, same_contents);
   judge.exposed(place, slot, now);
   if (now.is_table(place.level))
     for_each_below(r, memory, table_of(r, place, now), place.context,
                    [&](const Place& p, PhysAddr s, Descriptor d) { judge.exposed(p, s, d); });
   return judge.found;
+}
+
+std::optional<Finding> check_still_equal(const Shadow& shadow, const TableMemory& memory, PhysAddr word) {
+  const Regime& r = shadow.regime();
+  std::optional<Finding> found;
+  shadow.for_each([&](const Entry& e) {
+    if (found || e.is_table() || active_holders(e).empty()) return;
+    const Walk now = walk(shadow, memory, e.place.context.space, e.place.va);
+    const PhysRange old = leaf_range(r, e.place.level, e.value);
+    if (now.fault != vmsa::Fault::none || now.level != e.place.level || now.pa == old.start) return;
+    if (!old.contains(word) && !leaf_range(r, now.level, now.leaf).contains(word)) return;
+    found = Finding{Harm::break_before_make,        active_holders(e), e, e.place.va, word,
+                    vmsa::Conflict::output_address, now.leaf};
+  });
+  return found;
 }
 
 std::optional<Finding> check_reuse(const Shadow& shadow, const TableMemory& memory, unsigned cpu,

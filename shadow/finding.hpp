@@ -50,10 +50,18 @@ std::optional<Finding> check_release(const Shadow& shadow, const TableMemory& me
 std::optional<Finding> check_still_mapped(const Shadow& shadow, const TableMemory& memory, PhysRange range,
                                           FunctionRef<bool(VirtAddr)> by_design);
 
+/// Are so many bytes at two addresses equal?
+using SameContents = FunctionRef<bool(PhysAddr, PhysAddr, std::uint64_t bytes)>;
+
 /// Does what a store has just made reachable at `place` contradict what a CPU may still hold? Call after
-/// `Shadow::store_linked`, so that the replaced value counts as held.
+/// `Shadow::store_linked`, so that the replaced value counts as held. Without `same_contents` no two pages are equal.
 std::optional<Finding> check_exposed(const Shadow& shadow, const TableMemory& memory, const Place& place,
-                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm);
+                                     PhysAddr slot, Descriptor now, vmsa::BbmLevel bbm,
+                                     SameContents same_contents = {});
+
+/// A word of data has changed. Where an address may lead to two pages, which is right as long as they are equal, they
+/// are not any more (R_WHZWS).
+std::optional<Finding> check_still_equal(const Shadow& shadow, const TableMemory& memory, PhysAddr word);
 
 /// `cpu` installs `space`: does it still hold anything of another space with the same ASID? (rule 23)
 std::optional<Finding> check_reuse(const Shadow& shadow, const TableMemory& memory, unsigned cpu,

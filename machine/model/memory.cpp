@@ -39,6 +39,16 @@ void Memory::for_each_valid(PhysAddr page, unsigned count,
       fn(static_cast<unsigned>((it->address - page.value) / sizeof(Descriptor)), Descriptor{it->value});
 }
 
+bool Memory::same(PhysAddr a, PhysAddr b, std::uint64_t bytes) const {
+  const auto x = std::lower_bound(words_.begin(), words_.end(), a.value, Before{});
+  const auto y = std::lower_bound(words_.begin(), words_.end(), b.value, Before{});
+  return std::equal(x, std::lower_bound(x, words_.end(), a.value + bytes, Before{}), y,
+                    std::lower_bound(y, words_.end(), b.value + bytes, Before{}),
+                    [&](const Word& v, const Word& w) {
+                      return v.address - a.value == w.address - b.value && v.value == w.value;
+                    });
+}
+
 std::vector<PhysAddr> Memory::words_in(PhysAddr page) const {
   std::vector<PhysAddr> all;
   const std::uint64_t end = page.value + (std::uint64_t{1} << page_shift_);

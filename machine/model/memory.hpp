@@ -24,6 +24,8 @@ class Memory final : public shadow::TableMemory {
   void write(PhysAddr slot, Descriptor d);
   void for_each_valid(PhysAddr page, unsigned count,
                       shadow::FunctionRef<void(unsigned, Descriptor)> fn) const override;
+  /// Are so many bytes at two places equal?
+  bool same(PhysAddr a, PhysAddr b, std::uint64_t bytes) const;
   /// Non-zero words of one page.
   std::vector<PhysAddr> words_in(PhysAddr page) const;
 
