@@ -85,9 +85,12 @@ const Event* giving_away(const vmsa::Regime& r, const std::vector<explore::Timel
     for (const Event& e : step.events) {
       const auto* pages = e.operation<op::FreePages>();
       const auto* range = e.operation<op::ReleaseRange>();
-      const bool frees =
-          pages != nullptr &&
-          vmsa::PhysRange{pages->page, pages->page + (r.page_size() << pages->order)}.contains(page);
+      const auto* queued = e.operation<op::FreeAfterGrace>();
+      auto holds = [&](vmsa::PhysAddr start, unsigned order) {
+        return vmsa::PhysRange{start, start + (r.page_size() << order)}.contains(page);
+      };
+      const bool frees = (pages != nullptr && holds(pages->page, pages->order)) ||
+                         (queued != nullptr && holds(queued->page, queued->order));
       if (frees || (range != nullptr && range->range.contains(page))) last = &e;
     }
   return last;
@@ -139,17 +142,18 @@ Cause explain(System& system, const model::Violation& violation,
   const Event* given = giving_away(r, timeline, f.page);
   if (f.harm == Harm::walker_table) {
     // Freed under the walker, or still a table but at another place; else it met words of a page's last owner.
-    const bool table = !timeline.empty() &&
-                       system.world(timeline.back().after.env).page_at(f.page)->usage.state == model::PageState::table;
+    const bool table =
+        !timeline.empty() &&
+        system.world(timeline.back().after.env).page_at(f.page)->usage.state == model::PageState::table;
     return given != nullptr || table ? Cause::no_grace_period : Cause::none;
   }
   if (f.other_owner) return Cause::asid;
   if (f.live) return Cause::freed_early;
   if (f.harm == Harm::unexpected_fault && !timeline.empty())
     return explain_fault(system, violation, timeline);
-  const bool by_entry =
-      f.harm == Harm::stale_page || f.harm == Harm::stale_table || f.harm == Harm::break_before_make ||
-      f.harm == Harm::stale_permission || (f.harm == Harm::lost_update && !f.holders.empty() && !f.now.valid());
+  const bool by_entry = f.harm == Harm::stale_page || f.harm == Harm::stale_table ||
+                        f.harm == Harm::break_before_make || f.harm == Harm::stale_permission ||
+                        (f.harm == Harm::lost_update && !f.entry.holders.empty());
   if (!by_entry || timeline.empty()) return Cause::none;
   if (violation.hardware)
     return Cause::freed_early;  // the page was put to use while walks could still reach it
@@ -163,7 +167,8 @@ Cause explain(System& system, const model::Violation& violation,
     return zeroed ? Cause::no_dsb : Cause::none;
   }
 
-  if (!f.entry.flights.empty() && f.entry.holders.empty()) return Cause::no_dsb;  // the erratum's repetition is missing
+  if (!f.entry.flights.empty() && f.entry.holders.empty())
+    return Cause::no_dsb;  // the erratum's repetition is missing
   // An invalidation is under way: what is missing is its completion.
   if (!f.entry.unsynchronised.empty() && f.entry.unsynchronised == f.entry.holders) return Cause::no_isb;
   shadow::CpuSet doomed = f.entry.unsynchronised;

@@ -34,7 +34,9 @@ std::vector<Stepper::Readable> Stepper::readable(unsigned cpu, PhysAddr pa) cons
 void Stepper::has_read(unsigned cpu, PhysAddr pa, const Readable& what, Order order) {
   auto& early = cpu_at(cpu).early;
   if (what.early >= 0) {
-    auto older = [&](const Early& e) { return e.slot == pa && &e < &early[static_cast<std::size_t>(what.early)]; };
+    auto older = [&](const Early& e) {
+      return e.slot == pa && &e < &early[static_cast<std::size_t>(what.early)];
+    };
     std::vector<Early> kept;
     for (const Early& e : early)
       if (!older(e)) kept.push_back(e);
@@ -42,7 +44,8 @@ void Stepper::has_read(unsigned cpu, PhysAddr pa, const Readable& what, Order or
     if (event_ != nullptr) event_->read_early = true;
     return;
   }
-  if (what.early == Readable::memory) std::erase_if(early, [&](const Early& e) { return e.slot == pa || e.guard == pa; });
+  if (what.early == Readable::memory)
+    std::erase_if(early, [&](const Early& e) { return e.slot == pa || e.guard == pa; });
   if (acquires(order)) order_reads(cpu);
 }
 
@@ -69,14 +72,17 @@ Stepper::Verdict Stepper::access_word(unsigned cpu, PhysAddr slot, Word word) {
   Page* p = w_.page_at(slot);
   if (p == nullptr) throw std::logic_error(fmt::format("model: no page at {:#x}", slot.value));
   const bool foreign = p->usage.state == PageState::reused && p->usage.owner != cpu;
-  if (word == Word::descriptor && p->usage.state != PageState::table) return plain(Harm::walker_table, cpu, p->start);
-  if (p->given_away() || foreign) return plain(Harm::warning, cpu, p->start, "use after free: the page was given away");
+  if (word == Word::descriptor && p->usage.state != PageState::table)
+    return plain(Harm::walker_table, cpu, p->start);
+  if (p->given_away() || foreign)
+    return plain(Harm::warning, cpu, p->start, "use after free: the page was given away");
   return std::nullopt;
 }
 
 Stepper::Outcomes Stepper::ways(unsigned cpu, const op::ReadOnce& o) const {
   Outcomes all;
-  for (const Readable& r : readable(cpu, o.slot)) all.push_back({r.value, static_cast<std::uint8_t>(all.size())});
+  for (const Readable& r : readable(cpu, o.slot))
+    all.push_back({r.value, static_cast<std::uint8_t>(all.size())});
   return all;
 }
 
@@ -91,7 +97,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::ReadOnce& o, Outcome way) 
   const Page* at = w_.page_at(o.slot);
   Page* target = w_.page_at(PhysAddr(d.bits & 0x0000'ffff'ffff'f000));
   if (at != nullptr && target != nullptr && target->usage.state == PageState::table)
-    target->usage.walkers = target->usage.walkers | CpuSet::one(cpu);
+    target->usage.walkers = target->usage.walkers | walker(cpu, w_.cpus[cpu].active != 0);
   return std::nullopt;
 }
 
@@ -111,7 +117,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AwaitWord& o, Outcome way)
 
 // ---- plain stores -------------------------------------------------------------------------------------------
 
-void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases) {
+void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases,
+                           PhysAddr through) {
   bool saw = true;
   for (const HardwareFlags& f : w_.flags)
     if (f.slot == slot) saw = f.seen.contains(cpu);
@@ -119,6 +126,7 @@ void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, boo
   buffer(cpu, {.releases = releases,
                .saw_flags = saw,
                .was = p != nullptr ? p->usage.tag() : std::uint8_t{0},
+               .through = through,
                .slot = slot,
                .value = value});
   std::erase_if(cpu_at(cpu).early, [&](const Early& e) { return e.slot == slot; });
@@ -144,7 +152,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::ClearPage& o, Outcome) {
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DataStore& o, Outcome) {
   if (Page* p = w_.page_at(o.pa)) {
     const bool foreign = p->usage.state == PageState::reused && p->usage.owner != cpu;
-    if (p->given_away() || foreign) return plain(Harm::warning, cpu, p->start, "use after free: the page was given away");
+    if (p->given_away() || foreign)
+      return plain(Harm::warning, cpu, p->start, "use after free: the page was given away");
     p->usage.carries_data = true;
   }
   buffer_store(cpu, o.pa, o.value, false);
@@ -167,7 +176,8 @@ Stepper::Outcomes Stepper::ways(unsigned cpu, const op::Cmpxchg& o) const {
   const auto values = readable(cpu, o.slot);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const bool succeeds = values[i].value == o.expected.bits;
-    if (succeeds && (values[i].early != Readable::memory || (releases(o.order) && !all_visible(cpu)))) continue;
+    if (succeeds && (values[i].early != Readable::memory || (releases(o.order) && !all_visible(cpu))))
+      continue;
     all.push_back({values[i].value, static_cast<std::uint8_t>(i)});
   }
   return all;
@@ -253,9 +263,10 @@ Stepper::Verdict Stepper::drain(unsigned cpu, unsigned index) {
       return std::nullopt;
     }
     case Buffered::Kind::free: return release(cpu, {b.slot, PhysAddr(b.value)}, PageState::released);
-    case Buffered::Kind::end_section:
-      if (b.number != 0) --cpu_at(cpu).sections;
-      if (!in_section(cpu)) left_section(cpu);
+    case Buffered::Kind::end_section: section_ends(cpu, b.number); return std::nullopt;
+    case Buffered::Kind::call:
+      begin_grace();
+      w_.callbacks.push_back({b.value, static_cast<std::uint8_t>(cpu), in_sections()});
       return std::nullopt;
     case Buffered::Kind::fence: break;
   }
@@ -273,12 +284,26 @@ Stepper::Verdict Stepper::store_visible(unsigned cpu, PhysAddr slot, Descriptor 
   if (event_ != nullptr) event_->stores.push_back({slot, before, now});
   if (!w_.shadow.empty()) w_.shadow.store_unlinked(w_.memory, slot, now);
   Verdict violation;
+  if (links.empty() && !w_.shadow.empty() && before != now)
+    if (auto apart = check_still_equal(w_.shadow, w_.memory, slot)) violation = Violation{*apart, cpu};
+  // Two pages are equal when their words are and nobody has a store to either under way.
+  auto same_contents = [&](PhysAddr a, PhysAddr b, std::uint64_t bytes) {
+    auto stored_to = [&](PhysAddr start) {
+      return std::ranges::any_of(w_.cpus, [&](const Cpu& c) {
+        return std::ranges::any_of(c.buffer, [&](const Buffered& s) {
+          return s.kind == Buffered::Kind::store && PhysRange{start, start + bytes}.contains(s.slot);
+        });
+      });
+    };
+    return a == b || (w_.memory.same(a, b, bytes) && !stored_to(a) && !stored_to(b));
+  };
   for (const Link& link : links) {
     const TableAt& t = link.table;
-    const shadow::Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level), link.context};
+    const shadow::Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level),
+                              link.context};
     w_.shadow.store_linked(w_.memory, place, slot, before, now);
     if (by != nullptr && by->own != 0) w_.shadow.own_store_visible(place, slot, before, cpu, by->own);
-    auto found = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm);
+    auto found = check_exposed(w_.shadow, w_.memory, place, slot, now, setup_.features.bbm, same_contents);
     if (!found) found = exposed_garbage(place, slot, now);
     if (found && !violation) violation = Violation{*found, cpu};
     // A table that walkers are inside of gets another place: they go on where it no longer belongs (rule 22).
@@ -292,7 +317,8 @@ Stepper::Verdict Stepper::store_visible(unsigned cpu, PhysAddr slot, Descriptor 
 
 /// A plain store over what hardware has set, and its writer did not know: dirty is lost whatever is stored; the access
 /// flag where the descriptor stays valid (rule 21).
-Stepper::Verdict Stepper::lost_flags(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, bool saw) {
+Stepper::Verdict Stepper::lost_flags(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now,
+                                     bool saw) {
   const auto f = std::ranges::find(w_.flags, slot, &HardwareFlags::slot);
   if (f == w_.flags.end()) return std::nullopt;
   const bool dirty = f->dirty && (now.has(Descriptor::read_only_bit) || !now.valid());
@@ -307,10 +333,12 @@ Stepper::Verdict Stepper::lost_flags(unsigned cpu, PhysAddr slot, Descriptor bef
 }
 
 /// Invalid has become valid: whoever stored it may have seen the fault ahead, and must forget it by a DSB and an ISB.
-void Stepper::note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now, const Buffered* by) {
+void Stepper::note_unsynchronised(unsigned cpu, PhysAddr slot, Descriptor before, Descriptor now,
+                                  const Buffered* by) {
   const Page* page = w_.page_at(slot);
   if (page == nullptr || page->usage.state != PageState::table) return;
-  for (Cpu& c : w_.cpus) std::erase_if(c.unsynchronised, [&](const Unsynchronised& u) { return u.slot == slot; });
+  for (Cpu& c : w_.cpus)
+    std::erase_if(c.unsynchronised, [&](const Unsynchronised& u) { return u.slot == slot; });
   auto& own = cpu_at(cpu).unsynchronised;
   const std::uint8_t view = by != nullptr ? by->own : std::uint8_t{0};
   if (before.valid() || !now.valid() || (view & own_usable) != 0) return;
@@ -328,7 +356,8 @@ std::optional<Finding> Stepper::exposed_garbage(const shadow::Place& place, Phys
     if (found || !shadow::cacheable(r, p.level, d)) return;
     const bool table = d.is_table(p.level);
     const Page* target = w_.page_at(vmsa::output_address(r, p.level, d));
-    if (target != nullptr && !target->given_away() && (!table || target->usage.state == PageState::table)) return;
+    if (target != nullptr && !target->given_away() && (!table || target->usage.state == PageState::table))
+      return;
     Finding f;
     f.harm = table ? Harm::stale_table : Harm::stale_page;
     f.holders = w_.shadow.spaces()[p.context.space].may_hold;

@@ -11,7 +11,9 @@ using shadow::Harm;
 
 namespace {
 
-constexpr std::uint8_t bit(Level level) { return static_cast<std::uint8_t>(1u << static_cast<unsigned>(level)); }
+constexpr std::uint8_t bit(Level level) {
+  return static_cast<std::uint8_t>(1u << static_cast<unsigned>(level));
+}
 
 }  // namespace
 
@@ -24,7 +26,8 @@ Violation plain(Harm harm, unsigned cpu, PhysAddr page, const char* text) {
 }
 
 Stepper::Stepper(const Setup& setup, World& world, Event* event) : setup_(setup), w_(world), event_(event) {
-  w_.shadow.set_hardware({.access_flag = setup.features.hardware_access_flag, .repeat_tlbi = setup.features.repeat_tlbi});
+  w_.shadow.set_hardware(
+      {.access_flag = setup.features.hardware_access_flag, .repeat_tlbi = setup.features.repeat_tlbi});
   w_.shadow.set_issuers(setup.issuers);
   w_.shadow.set_kernel_root(setup.root);
 }
@@ -59,7 +62,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeLockShared& o, Outcome
   return std::nullopt;
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLock& o, Outcome) {
-  if (lock(o.lock).exclusive != cpu + 1) return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
+  if (lock(o.lock).exclusive != cpu + 1)
+    return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
   buffer(cpu, {.kind = Buffered::Kind::drop_lock, .number = static_cast<std::uint8_t>(o.lock)});
   return std::nullopt;
 }
@@ -78,7 +82,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::SetMask& o, Outcome) {
   Cpu& c = cpu_at(cpu);
   const bool opens = c.mask != 0 && o.mask == Mask::none;
   c.mask = static_cast<std::uint8_t>(o.mask);
-  if (opens) buffer(cpu, {.kind = Buffered::Kind::end_section});
+  if (opens) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = mask_section});
   return std::nullopt;
 }
 
@@ -94,18 +98,20 @@ bool Stepper::may_interrupt(unsigned cpu, Level level) const {
   return (c.pending & bit(level)) != 0 && c.active < bit(level) && !masked;
 }
 
-// Exception entry and return synchronise the context.
+// Exception entry and return synchronise the context. What is read behind the entry is read after the interrupt was
+// sent, and so after what the sender's DSB has made visible.
 void Stepper::enter_interrupt(unsigned cpu, Level level) {
   Cpu& c = cpu_at(cpu);
   c.pending = static_cast<std::uint8_t>(c.pending & ~bit(level));
   c.active |= bit(level);
+  order_reads(cpu);
   context_synchronisation(cpu);
 }
 void Stepper::leave_interrupt(unsigned cpu, Level level) {
   Cpu& c = cpu_at(cpu);
   c.active = static_cast<std::uint8_t>(c.active & ~bit(level));
   context_synchronisation(cpu);
-  if (c.active == 0 && c.mask == 0) buffer(cpu, {.kind = Buffered::Kind::end_section});
+  if (c.active == 0) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = interrupt_section});
 }
 
 // ---- the rest -----------------------------------------------------------------------------------------------

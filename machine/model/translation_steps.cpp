@@ -41,7 +41,9 @@ class OwnMemory final : public shadow::TableMemory {
   }
 
  private:
-  static bool is_seen(const Buffered& b) { return b.kind == Buffered::Kind::store && (b.own & own_seen) != 0; }
+  static bool is_seen(const Buffered& b) {
+    return b.kind == Buffered::Kind::store && (b.own & own_seen) != 0;
+  }
   /// Of what it replaced nothing is left here: it was invalid, or is invalidated.
   bool is_final(std::size_t i) const {
     const Buffered& b = cpu_.buffer[i];
@@ -50,7 +52,8 @@ class OwnMemory final : public shadow::TableMemory {
   Descriptor before(std::size_t end, PhysAddr slot) const {
     for (std::size_t i = end; i-- > 0;) {
       const Buffered& b = cpu_.buffer[i];
-      if (is_seen(b) && b.slot == slot && std::ranges::find(hidden_, i) == hidden_.end()) return Descriptor{b.value};
+      if (is_seen(b) && b.slot == slot && std::ranges::find(hidden_, i) == hidden_.end())
+        return Descriptor{b.value};
     }
     return memory_.read(slot);
   }
@@ -95,8 +98,9 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
     // Ways of one answer that change nothing are one.
     const bool marks = !is_fault(answer) && !reach.stale && !reach.walk.leaf.accessed();
     const bool same = std::ranges::any_of(all, [&](const Way& w) {
-      return w.outcome.answer == answer && (is_fault(answer) || (!marks && kind.right != Right::write && value.early < 0 &&
-                                                                 w.reach.walk.leaf.accessed()));
+      return w.outcome.answer == answer &&
+             (is_fault(answer) ||
+              (!marks && kind.right != Right::write && value.early < 0 && w.reach.walk.leaf.accessed()));
     });
     if (!same) all.push_back({{answer, static_cast<std::uint8_t>(all.size())}, reach, value});
   };
@@ -123,7 +127,8 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
     go(asks ? current : x);
   }
   if (const PhysAddr slot = unpublished_slot(cpu, va); slot != PhysAddr{})
-    fault(Fault::translation, {{.fault = Fault::translation, .level = current.walk.level, .slot = slot}, false});
+    fault(Fault::translation,
+          {{.fault = Fault::translation, .level = current.walk.level, .slot = slot}, false});
   return all;
 }
 
@@ -133,7 +138,8 @@ Stepper::Outcomes Stepper::access_ways(unsigned cpu, VirtAddr va, AccessKind kin
   return all;
 }
 
-Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Outcome way, std::uint64_t value) {
+Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Outcome way,
+                                 std::uint64_t value) {
   if (is_fault(way.answer)) return std::nullopt;
   const Way w = translations(cpu, va, kind)[way.effect];
   const shadow::Walk& t = w.reach.walk;
@@ -142,7 +148,7 @@ Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Out
   if (!w.reach.stale && (!t.leaf.accessed() || dirties))
     v = set_flag({t.slot, std::nullopt, CpuSet::one(cpu)}, Descriptor::accessed_bit,
                  dirties ? Descriptor::read_only_bit : 0);
-  if (kind.right == Right::write) buffer_store(cpu, t.pa.align_down(8), value, false);
+  if (kind.right == Right::write) buffer_store(cpu, t.pa.align_down(8), value, false, t.slot);
   if (kind.right == Right::read) has_read(cpu, t.pa.align_down(8), w.value, machine::Order::relaxed);
   return v;
 }
@@ -172,7 +178,8 @@ std::vector<Stepper::FlagUpdate> Stepper::flag_updates() const {
   std::vector<FlagUpdate> all;
   if (!setup_.features.hardware_access_flag) return all;
   const auto& r = regime();
-  auto note = [&](PhysAddr slot, vmsa::Level level, Descriptor d, CpuSet walkers, const shadow::Entry* through) {
+  auto note = [&](PhysAddr slot, vmsa::Level level, Descriptor d, CpuSet walkers,
+                  const shadow::Entry* through) {
     const bool flagged =
         shadow::is_leaf(r, level, d) || (setup_.features.hardware_table_flag && d.is_table(level));
     if (!flagged || d.accessed() || walkers.empty()) return;
@@ -206,7 +213,8 @@ Stepper::Verdict Stepper::set_flag(const FlagUpdate& u, std::uint64_t set, std::
 
 Stepper::Verdict Stepper::update_flag(const FlagUpdate& u) {
   const Page* page = w_.page_at(u.slot);
-  const bool foreign = page != nullptr && (page->usage.carries_data || page->usage.state == PageState::reused);
+  const bool foreign =
+      page != nullptr && (page->usage.carries_data || page->usage.state == PageState::reused);
   if (!u.through) return set_flag(u, Descriptor::accessed_bit, 0);
   const Descriptor now{w_.memory.read(u.slot).bits | Descriptor::accessed_bit};
   auto v = store_visible(u.walkers.lowest(), u.slot, now, nullptr);
@@ -240,7 +248,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::Tlbi& o, Outcome) {
     const auto links = links_of(page);
     const bool covered = std::ranges::all_of(links, [&](const Link& link) {
       const TableAt& t = link.table;
-      const shadow::Place place{t.level, t.va + (b.slot - page) / sizeof(Descriptor) * r.span(t.level), link.context};
+      const shadow::Place place{t.level, t.va + (b.slot - page) / sizeof(Descriptor) * r.span(t.level),
+                                link.context};
       const shadow::Held held{place, b.slot, old};
       return !held.is_table() && !old.contiguous() && outcome_of(r, o.tlbi, held) == shadow::Outcome::doomed;
     });
@@ -265,7 +274,37 @@ void Stepper::recording_drops(Act&& act) {
 // ISH and ISHST wait until this CPU's stores are visible to every walker; the NSH kinds concern its own alone.
 Stepper::Outcomes Stepper::ways(unsigned cpu, const op::Dsb& o) const {
   const bool wide = o.kind == Dsb::ish || o.kind == Dsb::ishst;
-  return wide && !all_visible(cpu) ? Outcomes{} : Outcomes{{}};
+  const bool waits = (wide && !all_visible(cpu)) || (o.kind == Dsb::ish && waits_for_stores(cpu));
+  return waits ? Outcomes{} : Outcomes{{}};
+}
+
+/// Others' stores that were translated by what this CPU's TLBI removes: its DSB waits until they are visible (R_YNJCP),
+/// with the erratum only that of the repetition.
+bool Stepper::waits_for_stores(unsigned cpu) const {
+  auto is_translated = [](const Buffered& b) {
+    return b.kind == Buffered::Kind::store && b.through != PhysAddr{};
+  };
+  if (!std::ranges::any_of(w_.cpus,
+                           [&](const Cpu& c) { return std::ranges::any_of(c.buffer, is_translated); }))
+    return false;
+  bool waits = false;
+  w_.shadow.for_each([&](const shadow::Entry& e) {
+    if (e.is_table() || waits) return;
+    CpuSet cpus;
+    if (!setup_.features.repeat_tlbi)
+      for (const shadow::Doom& d : e.dooms)
+        if (d.issuer == cpu) cpus = cpus | d.cpus;
+    for (const shadow::Flight& f : e.flights)
+      if (f.issuer == cpu && f.repeated) cpus = cpus | f.cpus;
+    const PhysAddr start = vmsa::output_address(regime(), e.place.level, e.value);
+    const PhysRange mapped{start, start + regime().span(e.place.level)};
+    for (unsigned other = 0; other < w_.cpu_count(); ++other)
+      if (cpus.contains(other) && other != cpu)
+        waits |= std::ranges::any_of(w_.cpus[other].buffer, [&](const Buffered& b) {
+          return is_translated(b) && b.through == e.slot && mapped.contains(b.slot);
+        });
+  });
+  return waits;
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::Dsb& o, Outcome) {
@@ -273,7 +312,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::Dsb& o, Outcome) {
   if (o.kind == Dsb::ish || o.kind == Dsb::ishst) order_reads(cpu);
   for (Buffered& b : c.buffer) {
     if (b.kind != Buffered::Kind::store) continue;
-    if ((b.own & own_invalidated) != 0 && shadow::completes(o.kind, /*broadcast=*/false)) b.own |= own_completed;
+    if ((b.own & own_invalidated) != 0 && shadow::completes(o.kind, /*broadcast=*/false))
+      b.own |= own_completed;
     b.own |= own_seen;
   }
   for (Unsynchronised& u : c.unsynchronised) u.ordered = true;
