@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/negative/small_world.hpp"
+#include "tests/negative/verdict.hpp"
 
 #include "scenario/cause.hpp"
 
@@ -20,6 +20,22 @@ Found search_small(Setup setup) {
       if (e.violation && !found.violation) found.violation = e.violation;
   if (found.violation) found.cause = name(scenario::explain(system, *found.violation, found.timeline));
   return found;
+}
+
+Found search_tasks(std::vector<Task> tasks, const Given& given) {
+  SmallWorld w(static_cast<unsigned>(tasks.size()), given.attributes);
+  w.setup.tasks = std::move(tasks);
+  if (given.world) given.world(w);
+  return search_small(std::move(w.setup));
+}
+
+std::string verdict(const Found& found) {
+  if (found.safe()) return "safe";
+  if (!found.violation) return "not decided";
+  return std::string(name(found.harm())) + " " + found.cause;
+}
+std::string verdict(std::vector<Task> tasks, const Given& given) {
+  return verdict(search_tasks(std::move(tasks), given));
 }
 
 }  // namespace shootdown::model

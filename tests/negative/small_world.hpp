@@ -23,7 +23,8 @@ struct SmallWorld {
   static constexpr VirtAddr va = r.base();
 
   explicit SmallWorld(unsigned cpus, const vmsa::Attributes& attributes = vmsa::page_kernel)
-      : setup{.world = {.memory = Memory(r.page_shift), .shadow = shadow::Shadow(r, cpus, root)}, .root = root} {
+      : setup{.world = {.memory = Memory(r.page_shift), .shadow = shadow::Shadow(r, cpus, root)},
+              .root = root} {
     for (PhysAddr table : {root, pmd, pte, spare}) add(table, PageState::table);
     for (unsigned i = 0; i < 8; ++i) add(page(i), PageState::used);
     Memory& m = setup.world.memory;
@@ -43,7 +44,7 @@ struct SmallWorld {
 
   Setup setup;
 
- private:
+ protected:
   void add(PhysAddr start, PageState state) {
     Page p;
     p.start = start;
@@ -61,7 +62,7 @@ struct Found {
   std::string cause = "none";
 
   shadow::Harm harm() const { return violation ? violation->finding.harm : shadow::Harm::none; }
-  bool safe() const { return search.ending == explore::Ending::exhausted; }
+  bool safe() const { return search.ending == explore::Ending::exhausted && search.end_states > 0; }
 };
 Found search_small(Setup setup);
 
