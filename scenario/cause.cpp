@@ -85,9 +85,12 @@ const Event* giving_away(const vmsa::Regime& r, const std::vector<explore::Timel
     for (const Event& e : step.events) {
       const auto* pages = e.operation<op::FreePages>();
       const auto* range = e.operation<op::ReleaseRange>();
-      const bool frees =
-          pages != nullptr &&
-          vmsa::PhysRange{pages->page, pages->page + (r.page_size() << pages->order)}.contains(page);
+      const auto* queued = e.operation<op::FreeAfterGrace>();
+      auto holds = [&](vmsa::PhysAddr start, unsigned order) {
+        return vmsa::PhysRange{start, start + (r.page_size() << order)}.contains(page);
+      };
+      const bool frees = (pages != nullptr && holds(pages->page, pages->order)) ||
+                         (queued != nullptr && holds(queued->page, queued->order));
       if (frees || (range != nullptr && range->range.contains(page))) last = &e;
     }
   return last;

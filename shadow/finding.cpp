@@ -129,7 +129,8 @@ class ExposureJudge {
 
  private:
   bool are_same(const Entry& e, const Place& p, Descriptor d) const {
-    if (e.place.level == p.level && e.is_table() && d.is_table(p.level)) return are_same_tables(p, e.value, d);
+    if (e.place.level == p.level && e.is_table() && d.is_table(p.level))
+      return are_same_tables(p, e.value, d);
     return same_contents_ && e.place.level == p.level && is_leaf(r_, p.level, d) && !e.is_table() &&
            same_contents_(vmsa::output_address(r_, p.level, e.value), vmsa::output_address(r_, p.level, d),
                           r_.span(p.level));

@@ -99,7 +99,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::ReadOnce& o, Outcome way) 
   const Page* at = w_.page_at(o.slot);
   Page* target = w_.page_at(PhysAddr(d.bits & 0x0000'ffff'ffff'f000));
   if (at != nullptr && target != nullptr && target->usage.state == PageState::table)
-    target->usage.walkers = target->usage.walkers | CpuSet::one(cpu);
+    target->usage.walkers = target->usage.walkers | walker(cpu, w_.cpus[cpu].active != 0);
   return std::nullopt;
 }
 
@@ -119,7 +119,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AwaitWord& o, Outcome way)
 
 // ---- plain stores -------------------------------------------------------------------------------------------
 
-void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases) {
+void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases,
+                           PhysAddr through) {
   bool saw = true;
   for (const HardwareFlags& f : w_.flags)
     if (f.slot == slot) saw = f.seen.contains(cpu);
@@ -127,6 +128,7 @@ void Stepper::buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, boo
   buffer(cpu, {.releases = releases,
                .saw_flags = saw,
                .was = p != nullptr ? p->usage.tag() : std::uint8_t{0},
+               .through = through,
                .slot = slot,
                .value = value});
   std::erase_if(cpu_at(cpu).early, [&](const Early& e) { return e.slot == slot; });
@@ -259,9 +261,10 @@ Stepper::Verdict Stepper::drain(unsigned cpu, unsigned index) {
       return std::nullopt;
     }
     case Buffered::Kind::free: return release(cpu, {b.slot, PhysAddr(b.value)}, PageState::released);
-    case Buffered::Kind::end_section:
-      if (b.number != 0) --cpu_at(cpu).sections;
-      if (!in_section(cpu)) left_section(cpu);
+    case Buffered::Kind::end_section: section_ends(cpu, b.number); return std::nullopt;
+    case Buffered::Kind::call:
+      begin_grace();
+      w_.callbacks.push_back({b.value, static_cast<std::uint8_t>(cpu), in_sections()});
       return std::nullopt;
     case Buffered::Kind::fence: break;
   }

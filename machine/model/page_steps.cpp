@@ -108,12 +108,17 @@ Stepper::Verdict Stepper::release(unsigned cpu, PhysRange range, PageState to) {
   return finding ? std::optional(Violation{*finding, cpu}) : std::nullopt;
 }
 
-/// A table that a live tree still points to: every walker may go on using it.
+/// A table that a live tree still points to: every walker may go on using it. A space that is retired, and that no CPU
+/// has in TTBR0, nobody walks.
 Stepper::Verdict Stepper::still_linked(unsigned cpu, PhysAddr page) const {
   const auto& r = regime();
   const auto links = links_of(page);
-  if (links.empty()) return std::nullopt;
-  const auto& [t, context] = links.front();
+  const auto walked = std::ranges::find_if(links, [&](const Link& link) {
+    const shadow::Space& s = w_.shadow.spaces()[link.context.space];
+    return !s.retired || !s.running.empty();
+  });
+  if (walked == links.end()) return std::nullopt;
+  const auto& [t, context] = *walked;
   Finding f;
   f.harm = Harm::stale_table;
   f.holders = w_.shadow.spaces()[context.space].may_hold;
@@ -148,18 +153,37 @@ bool Stepper::in_section(unsigned cpu) const {
          std::ranges::find(c.buffer, Buffered::Kind::end_section, &Buffered::kind) != c.buffer.end();
 }
 
-void Stepper::left_section(unsigned cpu) {
+/// What was found inside is let go; and who waited for this CPU need not any more, once it is in no other section.
+void Stepper::section_ends(unsigned cpu, std::uint8_t which) {
+  Cpu& c = cpu_at(cpu);
+  if (which == rcu_section) --c.sections;
+  const bool pending = std::ranges::any_of(c.buffer, [](const Buffered& b) {
+    return b.kind == Buffered::Kind::end_section && b.number != interrupt_section;
+  });
+  if (which == interrupt_section ? c.active == 0 : c.sections == 0 && c.mask == 0 && !pending)
+    for (Page& p : w_.pages) p.usage.walkers = p.usage.walkers - walker(cpu, which == interrupt_section);
+  if (in_section(cpu)) return;
   const CpuSet self = CpuSet::one(cpu);
-  for (Cpu& c : w_.cpus) c.grace = c.grace - self;
-  for (Page& p : w_.pages) p.usage.walkers = p.usage.walkers - self;
-  for (Callback& c : w_.callbacks) c.waits_for = c.waits_for - self;
+  const bool waited_for =
+      std::ranges::any_of(w_.cpus, [&](const Cpu& x) { return x.grace.contains(cpu); }) ||
+      std::ranges::any_of(w_.callbacks, [&](const Callback& x) { return x.waits_for.contains(cpu); });
+  if (waited_for) order_reads(cpu);
+  for (Cpu& x : w_.cpus) x.grace = x.grace - self;
+  for (Callback& x : w_.callbacks) x.waits_for = x.waits_for - self;
 }
 
-CpuSet Stepper::others_in_sections() const {
+CpuSet Stepper::in_sections() const {
   CpuSet all;
   for (unsigned cpu = 0; cpu < w_.cpu_count(); ++cpu)
     if (in_section(cpu)) all = all | CpuSet::one(cpu);
   return all;
+}
+
+/// Whoever is in no section now sees in its next one what was visible before the grace period began.
+void Stepper::begin_grace() {
+  const CpuSet inside = in_sections();
+  for (unsigned cpu = 0; cpu < w_.cpu_count(); ++cpu)
+    if (!inside.contains(cpu)) order_reads(cpu);
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::BeginSection&, Outcome) {
@@ -167,7 +191,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::BeginSection&, Outcome) {
   return std::nullopt;
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::EndSection&, Outcome) {
-  buffer(cpu, {.kind = Buffered::Kind::end_section, .number = 1});
+  buffer(cpu, {.kind = Buffered::Kind::end_section, .number = rcu_section});
   return std::nullopt;
 }
 
@@ -177,7 +201,8 @@ Stepper::Outcomes Stepper::ways(unsigned cpu, const op::BeginGrace&) const {
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::BeginGrace&, Outcome) {
   order_reads(cpu);
-  cpu_at(cpu).grace = others_in_sections();
+  begin_grace();
+  cpu_at(cpu).grace = in_sections();
   return std::nullopt;
 }
 Stepper::Outcomes Stepper::ways(unsigned cpu, const op::AwaitGrace&) const {
@@ -189,16 +214,14 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AwaitGrace&, Outcome) {
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::FreeAfterGrace& o, Outcome) {
-  w_.callbacks.push_back({to_word(machine::Deferred{o.page, o.use, o.order}), static_cast<std::uint8_t>(cpu),
-                          others_in_sections()});
+  buffer(cpu, {.kind = Buffered::Kind::call, .value = to_word(machine::Deferred{o.page, o.use, o.order})});
   return std::nullopt;
 }
 
-// The callback runs behind the stores of whoever queued it.
 std::vector<unsigned> Stepper::ended_graces() const {
   std::vector<unsigned> all;
   for (unsigned i = 0; i < w_.callbacks.size(); ++i)
-    if (w_.callbacks[i].waits_for.empty() && all_visible(w_.callbacks[i].cpu)) all.push_back(i);
+    if (w_.callbacks[i].waits_for.empty()) all.push_back(i);
   return all;
 }
 

@@ -84,7 +84,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::SetMask& o, Outcome) {
   Cpu& c = cpu_at(cpu);
   const bool opens = c.mask != 0 && o.mask == Mask::none;
   c.mask = static_cast<std::uint8_t>(o.mask);
-  if (opens) buffer(cpu, {.kind = Buffered::Kind::end_section});
+  if (opens) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = mask_section});
   return std::nullopt;
 }
 
@@ -100,18 +100,20 @@ bool Stepper::may_interrupt(unsigned cpu, Level level) const {
   return (c.pending & bit(level)) != 0 && c.active < bit(level) && !masked;
 }
 
-// Exception entry and return synchronise the context.
+// Exception entry and return synchronise the context. What is read behind the entry is read after the interrupt was
+// sent, and so after what the sender's DSB has made visible.
 void Stepper::enter_interrupt(unsigned cpu, Level level) {
   Cpu& c = cpu_at(cpu);
   c.pending = static_cast<std::uint8_t>(c.pending & ~bit(level));
   c.active |= bit(level);
+  order_reads(cpu);
   context_synchronisation(cpu);
 }
 void Stepper::leave_interrupt(unsigned cpu, Level level) {
   Cpu& c = cpu_at(cpu);
   c.active = static_cast<std::uint8_t>(c.active & ~bit(level));
   context_synchronisation(cpu);
-  if (c.active == 0 && c.mask == 0) buffer(cpu, {.kind = Buffered::Kind::end_section});
+  if (c.active == 0) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = interrupt_section});
 }
 
 // ---- the rest -----------------------------------------------------------------------------------------------

@@ -142,7 +142,7 @@ class Stepper {
   std::vector<Readable> readable(unsigned cpu, PhysAddr pa) const;
   void has_read(unsigned cpu, PhysAddr pa, const Readable& what, machine::Order order);
   void order_reads(unsigned cpu) { cpu_at(cpu).early.clear(); }
-  void buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases);
+  void buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases, PhysAddr through = {});
   void buffer(unsigned cpu, Buffered b) { cpu_at(cpu).buffer.push_back(b); }
   bool all_visible(unsigned cpu) const { return w_.cpus[cpu].buffer.empty(); }
   Verdict access_word(unsigned cpu, PhysAddr slot, machine::Word word);
@@ -168,6 +168,7 @@ class Stepper {
     return root == PhysAddr{} ? 0 : w_.shadow.space_of(root, asid);
   }
   Verdict context_synchronisation(unsigned cpu);
+  bool waits_for_stores(unsigned cpu) const;
   template <typename Act>
   void recording_drops(Act&& act);
   Verdict set_flag(const FlagUpdate& update, std::uint64_t set, std::uint64_t clear);
@@ -176,8 +177,9 @@ class Stepper {
   Verdict release(unsigned cpu, PhysRange range, PageState to);
   Verdict still_linked(unsigned cpu, PhysAddr page) const;
   bool in_section(unsigned cpu) const;
-  void left_section(unsigned cpu);
-  shadow::CpuSet others_in_sections() const;
+  void section_ends(unsigned cpu, std::uint8_t which);
+  shadow::CpuSet in_sections() const;
+  void begin_grace();
 
   /// Every place at which a page is linked as a table, in any address space.
   struct Link {

@@ -162,7 +162,7 @@ Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Out
                             dirties ? Descriptor::read_only_bit : 0);
         set && !v)
       v = set;
-  if (kind.right == Right::write) buffer_store(cpu, t.pa.align_down(8), value, false);
+  if (kind.right == Right::write) buffer_store(cpu, t.pa.align_down(8), value, false, t.slot);
   if (kind.right == Right::read) has_read(cpu, t.pa.align_down(8), w.value, machine::Order::relaxed);
   return v;
 }
@@ -285,7 +285,37 @@ void Stepper::recording_drops(Act&& act) {
 // ISH and ISHST wait until this CPU's stores are visible to every walker; the NSH kinds concern its own alone.
 Stepper::Outcomes Stepper::ways(unsigned cpu, const op::Dsb& o) const {
   const bool wide = o.kind == Dsb::ish || o.kind == Dsb::ishst;
-  return wide && !all_visible(cpu) ? Outcomes{} : Outcomes{{}};
+  const bool waits = (wide && !all_visible(cpu)) || (o.kind == Dsb::ish && waits_for_stores(cpu));
+  return waits ? Outcomes{} : Outcomes{{}};
+}
+
+/// Others' stores that were translated by what this CPU's TLBI removes: its DSB waits until they are visible (R_YNJCP),
+/// with the erratum only that of the repetition.
+bool Stepper::waits_for_stores(unsigned cpu) const {
+  auto is_translated = [](const Buffered& b) {
+    return b.kind == Buffered::Kind::store && b.through != PhysAddr{};
+  };
+  if (!std::ranges::any_of(w_.cpus,
+                           [&](const Cpu& c) { return std::ranges::any_of(c.buffer, is_translated); }))
+    return false;
+  bool waits = false;
+  w_.shadow.for_each([&](const shadow::Entry& e) {
+    if (e.is_table() || waits) return;
+    CpuSet cpus;
+    if (!setup_.features.repeat_tlbi)
+      for (const shadow::Doom& d : e.dooms)
+        if (d.issuer == cpu) cpus = cpus | d.cpus;
+    for (const shadow::Flight& f : e.flights)
+      if (f.issuer == cpu && f.repeated) cpus = cpus | f.cpus;
+    const PhysAddr start = vmsa::output_address(regime(), e.place.level, e.value);
+    const PhysRange mapped{start, start + regime().span(e.place.level)};
+    for (unsigned other = 0; other < w_.cpu_count(); ++other)
+      if (cpus.contains(other) && other != cpu)
+        waits |= std::ranges::any_of(w_.cpus[other].buffer, [&](const Buffered& b) {
+          return is_translated(b) && b.through == e.slot && mapped.contains(b.slot);
+        });
+  });
+  return waits;
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::Dsb& o, Outcome) {

@@ -28,7 +28,7 @@ struct PageUsage {
   PageState state = PageState::free;
   std::uint8_t owner = 0;     ///< the CPU that took it last
   bool carries_data = false;  ///< plain stores have been made to it
-  shadow::CpuSet walkers;     ///< CPUs that found it in the tables in a read section that is still open
+  shadow::CpuSet walkers;     ///< who found it in the tables in a read section that is still open: `walker()`
 
   /// Whose page it is, in a byte.
   std::uint8_t tag() const { return static_cast<std::uint8_t>(static_cast<unsigned>(state) | owner << 4); }
@@ -56,21 +56,30 @@ enum OwnView : std::uint8_t {
   own_gone = 16,        ///< and this CPU synchronised: of the old value nothing is left here
 };
 
+/// A CPU's task, or what interrupts it, as a walker.
+constexpr shadow::CpuSet walker(unsigned cpu, bool interrupt) {
+  return shadow::CpuSet::one(interrupt ? cpu + max_cpus : cpu);
+}
+
 /// A thing that this CPU has done and others do not see yet. Stores may overtake each other, but not to one word, not
 /// past a fence; what releases waits for all that is older.
 struct Buffered {
-  enum class Kind : std::uint8_t { store, fence, drop_lock, drop_lock_shared, free, end_section };
+  enum class Kind : std::uint8_t { store, fence, drop_lock, drop_lock_shared, free, end_section, call };
   Kind kind = Kind::store;
   bool releases = false;    ///< a store-release
   bool saw_flags = false;   ///< what hardware had set in the word was known to the writer
   std::uint8_t own = 0;     ///< OwnView
   std::uint8_t was = 0;     ///< PageUsage::tag() of its page when it was made
-  std::uint8_t number = 0;  ///< of the lock
+  std::uint8_t number = 0;  ///< of the lock; which section has ended: SectionEnd
+  PhysAddr through;         ///< of a store by a virtual address, where its leaf stands
   PhysAddr slot;            ///< or the pages that are given away
-  std::uint64_t value = 0;  ///< or their end
+  std::uint64_t value = 0;  ///< or their end; of a call after a grace period, its packed page
 
   friend bool operator==(const Buffered&, const Buffered&) = default;
 };
+
+/// What ends: interrupts are taken again, rcu_read_unlock(), a handler has returned.
+enum SectionEnd : std::uint8_t { mask_section, rcu_section, interrupt_section };
 
 /// A value that a word had and that a read of this CPU may still return: nothing has ordered its reads since.
 struct Early {

@@ -165,6 +165,7 @@ class Teller {
       case model::Buffered::Kind::drop_lock_shared:
         return "its unlock becomes visible: others may take the lock";
       case model::Buffered::Kind::end_section: return "its read section has ended";
+      case model::Buffered::Kind::call: return "a grace period begins for what it has queued";
       case model::Buffered::Kind::free: {
         const vmsa::PhysRange given{e.drained.slot, PhysAddr(e.drained.value)};
         gives_away(e, given);

@@ -16,7 +16,8 @@ using W = SmallWorld;
 
 // A new field must be listed in `fields`, in codec.cpp or not at all: these counts are a reminder to look there.
 static_assert(boost::pfr::tuple_size_v<Cpu> == 11);
-static_assert(sizeof(shadow::Entry) == sizeof(shadow::Held) + 4 * sizeof(CpuSet) + 2 * sizeof(std::vector<shadow::Doom>));
+static_assert(sizeof(shadow::Entry) ==
+              sizeof(shadow::Held) + 4 * sizeof(CpuSet) + 2 * sizeof(std::vector<shadow::Doom>));
 
 std::vector<Words> words(const World& w) {
   std::vector<Words> all;
@@ -43,9 +44,10 @@ World full_world() {
   s.dsb(0, machine::Dsb::ishst);
   s.tlbi(w.memory, 0, all);
   Cpu& c = w.cpus[1];
-  c.buffer = {{.kind = Buffered::Kind::store, .releases = true, .own = 3, .was = 17, .slot = W::slot(2), .value = 5},
-              {.kind = Buffered::Kind::fence},
-              {.kind = Buffered::Kind::drop_lock, .number = 1}};
+  c.buffer = {
+      {.kind = Buffered::Kind::store, .releases = true, .own = 3, .was = 17, .slot = W::slot(2), .value = 5},
+      {.kind = Buffered::Kind::fence},
+      {.kind = Buffered::Kind::drop_lock, .number = 1}};
   c.early = {{W::slot(3), 7, W::pmd}};
   c.deferred = {1, 2};
   c.unsynchronised = {{W::slot(1), true}};
@@ -62,10 +64,11 @@ struct EachNumber {
   std::function<void(std::uint64_t (*)(void*), void (*)(void*, std::uint64_t), void*, bool is_flag)> fn;
 
   template <typename T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
+  requires std::is_integral_v<T> || std::is_enum_v<T>
   void operator()(T& v) const {
     fn([](void* p) { return static_cast<std::uint64_t>(*static_cast<T*>(p)); },
-       [](void* p, std::uint64_t x) { *static_cast<T*>(p) = static_cast<T>(x); }, &v, std::is_same_v<T, bool>);
+       [](void* p, std::uint64_t x) { *static_cast<T*>(p) = static_cast<T>(x); }, &v,
+       std::is_same_v<T, bool>);
   }
   template <typename Space>
   void operator()(vmsa::Address<Space>& a) const {
@@ -87,7 +90,7 @@ struct EachNumber {
   }
   void operator()(Memory&) const {}
   template <typename T>
-    requires std::is_aggregate_v<T>
+  requires std::is_aggregate_v<T>
   void operator()(T& object) const {
     boost::pfr::for_each_field(object, [&](auto& field) { (*this)(field); });
   }
@@ -101,7 +104,8 @@ TEST(Codec, EveryNumberOfAWorldIsInItsWordsAndComesBack) {
   auto visit = [&](auto get, auto set, void* at, bool is_flag) {
     const std::uint64_t old = get(at);
     set(at, is_flag ? !old : old ^ 1);
-    EXPECT_TRUE(seen.insert(words(w)).second) << "number " << numbers << " is not in the words, or hides another";
+    EXPECT_TRUE(seen.insert(words(w)).second)
+        << "number " << numbers << " is not in the words, or hides another";
     const std::uint64_t changed = get(at);
     const auto changed_words = words(w);
     World again = W(4).setup.world;

@@ -86,7 +86,8 @@ TEST_F(StepperTest, FencesAndReleases) {
   write(0, W::slot(2), {});
   perform(0, op::WriteOnce{W::slot(3), {}, machine::Order::release});
   write(0, W::spare, {});
-  EXPECT_EQ(stepper.drainable(0), (std::vector<unsigned>{0, 1, 3})) << "a release waits, what is behind it does not";
+  EXPECT_EQ(stepper.drainable(0), (std::vector<unsigned>{0, 1, 3}))
+      << "a release waits, what is behind it does not";
 }
 
 TEST_F(StepperTest, WhatWaitsForTheBuffer) {
@@ -136,7 +137,8 @@ TEST_F(StepperTest, AnUnlockIsAReleaseAndNoBarrier) {
 }
 
 TEST_F(StepperTest, LocksExcludeAndAreShared) {
-  const Operation lock = op::TakeLock{Lock::memory_hotplug}, shared = op::TakeLockShared{Lock::memory_hotplug};
+  const Operation lock = op::TakeLock{Lock::memory_hotplug},
+                  shared = op::TakeLockShared{Lock::memory_hotplug};
   perform(0, shared);
   EXPECT_FALSE(waits(1, shared));
   EXPECT_TRUE(waits(1, lock));

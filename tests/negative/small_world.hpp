@@ -44,7 +44,7 @@ struct SmallWorld {
 
   Setup setup;
 
- private:
+ protected:
   void add(PhysAddr start, PageState state) {
     Page p;
     p.start = start;

@@ -75,7 +75,8 @@ class FakeTables {
     memory.write(slot, now);
     shadow.store_unlinked(memory, slot, now);
     for (const TableAt& t : places) {
-      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level), shadow.context(space)};
+      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level),
+                        shadow.context(space)};
       shadow.store_linked(memory, place, slot, before, now);
       auto found = check_exposed(shadow, memory, place, slot, now, bbm);
       if (!conflict) conflict = found;

@@ -20,9 +20,7 @@ class Judgement : public testing::Test {
   const VirtAddr va = t.r.base() + 0x4000'0000;  // aligned to a level 1 block
   const std::uint64_t page_size = t.r.page_size();
 
-  std::vector<Reach> reached(unsigned cpu, VirtAddr at) {
-    return reach(t.shadow, t.memory, cpu, at);
-  }
+  std::vector<Reach> reached(unsigned cpu, VirtAddr at) { return reach(t.shadow, t.memory, cpu, at); }
 };
 
 // ---- release ------------------------------------------------------------------------------------------------
@@ -59,8 +57,7 @@ TEST_F(Judgement, TheSameTranslationOutOfAnotherTableIsAnExcuse) {
 TEST_F(Judgement, AnyPartOfAStaleBlockCounts) {
   t.map(va, some_page, vmsa::page_kernel, pmd_level);
   t.clear(va, pmd_level);
-  const auto f =
-      check_release(t.shadow, t.memory, {some_page + 5 * page_size, some_page + 6 * page_size});
+  const auto f = check_release(t.shadow, t.memory, {some_page + 5 * page_size, some_page + 6 * page_size});
   ASSERT_TRUE(f);
   EXPECT_EQ(f->harm, Harm::stale_page);
   EXPECT_EQ(f->va, va + 5 * page_size);
@@ -338,7 +335,8 @@ TEST_F(Judgement, ThroughAStaleTableToWhateverIsThere) {
   t.clear(va);
   t.flush(0, t.op(vmsa::vaale1is, va));
   t.clear(va, pmd_level);
-  for (const Reach& x : reached(2, va)) EXPECT_EQ(x.walk.fault, vmsa::Fault::translation) << "at either level";
+  for (const Reach& x : reached(2, va))
+    EXPECT_EQ(x.walk.fault, vmsa::Fault::translation) << "at either level";
   t.store(table, t.leaf(other_page));
   ASSERT_EQ(reached(2, va).size(), 2u);
   EXPECT_EQ(reached(2, va)[1].walk.pa, other_page);
@@ -356,7 +354,8 @@ TEST_F(Judgement, ThroughAStaleTableToAFault) {
   EXPECT_EQ(t.conflicts(), Conflict::none);
   EXPECT_NE(t.table_below(va, pmd_level), old);
   ASSERT_EQ(reached(0, va).size(), 2u);
-  EXPECT_EQ(reached(0, va)[1].walk.fault, vmsa::Fault::translation) << "its own pipeline still walks the old, empty table";
+  EXPECT_EQ(reached(0, va)[1].walk.fault, vmsa::Fault::translation)
+      << "its own pipeline still walks the old, empty table";
   EXPECT_EQ(reached(1, va).size(), 1u);
   t.shadow.isb(0);
   EXPECT_EQ(reached(0, va).size(), 1u);

@@ -106,7 +106,8 @@ TEST_F(Invalidation, UserAddressZeroIsAnAddress) {
   const PhysAddr table = user.table_below(VirtAddr(0), pmd_level);
   user.clear(VirtAddr(0));
   user.clear(VirtAddr(0), pmd_level);
-  EXPECT_EQ(reach(user.shadow, user.memory, 1, VirtAddr(0x10)).size(), 3u) << "faults at two levels, and the page";
+  EXPECT_EQ(reach(user.shadow, user.memory, 1, VirtAddr(0x10)).size(), 3u)
+      << "faults at two levels, and the page";
   user.flush(0, user.op(vmsa::vaae1is, VirtAddr(0x1000)));
   EXPECT_EQ(user.release(table), Harm::none);
   EXPECT_EQ(user.release(some_page), Harm::stale_page) << "another page was named";
