@@ -85,11 +85,13 @@ System::System(Setup setup)
 
 /// One agent alone, each operation in its first way: most of what it does is known before the search.
 void System::rehearse(unsigned agent) {
-  auto& [cpu, level, procedure] = agents_[agent];
+  const unsigned cpu = cpu_of(agent);
   World world = setup_.world;
   Stepper stepper(setup_, world);
+  // A copy: what the search learns of the procedure itself, it learns with its logs (keep_logs).
+  Procedure procedure = agents_[agent].procedure;
   Local at = procedure.start();
-  for (unsigned steps = 0; steps < 10'000 && !is_done(agent, at); ++steps) {
+  for (unsigned steps = 0; steps < 10'000 && !is<op::Done>(procedure.pending(at)); ++steps) {
     const Operation op = procedure.pending(at);
     learn(cpu, op);
     const auto ways = stepper.outcomes(cpu, op);

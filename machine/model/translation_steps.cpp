@@ -146,7 +146,8 @@ Stepper::Verdict Stepper::access(unsigned cpu, VirtAddr va, AccessKind kind, Out
   Verdict v;
   // Linux gives user pages away at the DSB: until its next context synchronisation the issuer must not use them (rule 6).
   const Page* page = w_.page_at(t.pa);
-  if (page != nullptr &&
+  const bool by_design = !w.reach.stale && setup_.mapped_by_design && setup_.mapped_by_design(va);
+  if (page != nullptr && !by_design &&
       (page->given_away() || (page->usage.state == PageState::reused && page->usage.owner != cpu))) {
     Finding f;
     f.harm = Harm::stale_page;
