@@ -35,7 +35,8 @@ class KeptSteps {
     *out++ = {env, header};
     *out++ = {static_cast<std::uint32_t>(who.size()), static_cast<std::uint32_t>(steps.size())};
     for (const StepsOf w : who) *out++ = {std::uint32_t{w.local} << 3 | w.agent, w.count};
-    for (const auto& s : steps) *out++ = {s.env, s.local | std::uint32_t{s.violates} << 31};
+    for (const auto& s : steps)
+      *out++ = {s.env, s.local | std::uint32_t{s.early} << 30 | std::uint32_t{s.violates} << 31};
     head_ += size;
   }
 
@@ -49,7 +50,7 @@ class KeptSteps {
     for (std::uint32_t i = 0; i < who_count; ++i, ++in)
       who.push_back({(*in)[0] & 7, (*in)[0] >> 3, (*in)[1]});
     for (std::uint32_t i = 0; i < step_count; ++i, ++in)
-      steps.push_back({(*in)[0], (*in)[1] & 0x7fffffff, (*in)[1] >> 31});
+      steps.push_back({(*in)[0], (*in)[1] & 0x3fffffff, (*in)[1] >> 30 & 1, (*in)[1] >> 31});
   }
 
   std::size_t bytes() const {

@@ -8,6 +8,7 @@
 #include <span>
 #include <stdexcept>
 
+#include "explore/cycles.hpp"
 #include "explore/known_steps.hpp"
 
 namespace shootdown::explore {
@@ -45,19 +46,27 @@ class Search {
 
   Search(System& system, const System::State& from, const SearchOptions& options)
       : system_(system), options_(options), store_(system.agent_count()), steps_(system, options.judge) {
+    if (options.judge == model::Judge::everything) store_.keep_graph();
     store_.insert(from);
   }
 
-  SearchResult run(const AtEnd& at_end) {
+  SearchResult run() {
     for (StateStore::Index begin = 0, end = 1; begin < end && !finished_; begin = end, end = store_.end()) {
       if (begin != 0) ++result_.depth;
-      expand_level(begin, end, at_end);
+      expand_level(begin, end);
       store_.settle();
     }
+    if (!finished_ && options_.judge == model::Judge::everything) judge_endless();
     result_.states = store_.size();
     result_.seconds = seconds();
     result_.bytes = store_.bytes() + system_.bytes() + steps_.bytes();
     return std::move(result_);
+  }
+
+  /// Every state in which a run has ended.
+  void tell_ends(const AtEnd& at_end) const {
+    if (!at_end) return;
+    for (const StateStore::Index i : ends_) at_end(store_[i]);
   }
 
  private:
@@ -87,14 +96,14 @@ class Search {
 
   /// All states at one distance from the start, those of one environment together: what was worked out for one is
   /// then at hand for the next.
-  void expand_level(StateStore::Index begin, StateStore::Index end, const AtEnd& at_end) {
+  void expand_level(StateStore::Index begin, StateStore::Index end) {
     order_.clear();
     for (StateStore::Index i = begin; i < end; ++i) order_.push_back({store_.env(i), i});
     sort_by_env(order_, spare_);
     for (std::size_t n = 0; n < order_.size() && !finished_; ++n) {
       check_bounds();
       if (n + 8 < order_.size()) store_.prefetch(order_[n + 8].state);
-      if (!finished_) expand(order_[n].state, at_end);
+      if (!finished_) expand(order_[n].state);
     }
   }
 
@@ -109,12 +118,12 @@ class Search {
         result_.path.emplace_back(agent, ordinal);
         return false;
       }
-      store_.reach(from, {agent, ordinal}, step.env, step.local);
+      store_.reach(from, {agent, ordinal}, step);
     }
     return true;
   }
 
-  void expand(StateStore::Index i, const AtEnd& at_end) {
+  void expand(StateStore::Index i) {
     const System::State s = store_[i];
     const std::uint64_t before = result_.transitions;
     for (unsigned agent = 0; agent < system_.agent_count(); ++agent)
@@ -122,17 +131,29 @@ class Search {
     if (!take(i, Choice::environment, steps_.of(Choice::environment, s))) return;
     if (result_.transitions != before) return;
     ++result_.end_states;
-    if (at_end) at_end(s);
+    ends_.push_back(i);
     if (options_.judge == model::Judge::everything && system_.judge_end(s)) {
       violation_at(i);
       result_.at_end = true;
     }
   }
 
+  /// Every state has been expanded: may a run go on for ever?
+  void judge_endless() {
+    const auto found = find_endless(store_.graph(), store_.end(), [&](StateStore::Index i, unsigned agent) {
+      return system_.is_served(store_[i], agent);
+    });
+    if (!found) return;
+    const StateStore::Index first = found->states.front();
+    result_.endless = system_.judge_endless(store_[first], found->move, found->could);
+    violation_at(first);
+  }
+
   System& system_;
   const SearchOptions& options_;
   std::vector<Place> order_;
   std::vector<Place> spare_;
+  std::vector<StateStore::Index> ends_;
   std::uint64_t expanded_ = 0;
   StateStore store_;
   KnownSteps steps_;
@@ -148,12 +169,16 @@ SearchResult search(System& system, const System::State& from, const SearchOptio
   // What it learns about its CPUs on the way may make it begin again, from the start: a few levels at most.
   const bool from_start = from == system.initial();
   for (double seconds = 0;;) {
-    SearchResult result = Search(system, from_start ? system.initial() : from, options).run(at_end);
+    Search search(system, from_start ? system.initial() : from, options);
+    SearchResult result = search.run();
     const bool again =
         system.outdated() || (result.ending == Ending::exhausted && system.needs_another_pass());
     seconds += result.seconds;
     result.seconds = seconds;  // of all passes
-    if (!from_start || !again) return result;
+    if (!from_start || !again) {
+      search.tell_ends(at_end);
+      return result;
+    }
     system.begin_again();
   }
 }

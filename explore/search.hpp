@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "explore/state_store.hpp"
@@ -42,8 +43,9 @@ enum class Ending : std::uint8_t {
 
 struct SearchResult {
   Ending ending = Ending::exhausted;
-  std::vector<Choice> path;  ///< to the violation
-  bool at_end = false;       ///< the violation is that of a state without steps
+  std::vector<Choice> path;                 ///< to the violation
+  bool at_end = false;                      ///< the violation is that of a state without steps
+  std::optional<model::Violation> endless;  ///< or of a run that never ends: the path leads to where it stays
   std::uint64_t states = 0;
   std::uint64_t transitions = 0;
   std::uint64_t end_states = 0;  ///< finished runs
@@ -52,7 +54,7 @@ struct SearchResult {
   std::size_t bytes = 0;
 };
 
-/// Searches from `from`. `at_end`, when given, sees every state in which all procedures have finished.
+/// Searches from `from`. `at_end`, when given, sees afterwards every state in which all procedures have finished.
 SearchResult search(model::System& system, const model::System::State& from, const SearchOptions& options,
                     const std::function<void(const model::System::State&)>& at_end = {});
 

@@ -42,23 +42,25 @@ void StateStore::grow() {
   }
 }
 
-void StateStore::insert(const Reached& r) {
+StateStore::Index StateStore::insert(const Reached& r) {
   if (states_.size() * 4 >= slots_.size() * 3) grow();
   const std::uint32_t wanted = tag(r.hash);
   std::size_t at = r.hash & mask();
   for (; slots_[at] != 0; at = (at + 1) & mask())
-    if ((slots_[at] & ~mask()) == wanted && states_[(slots_[at] & mask()) - 1] == r.state) return;
+    if ((slots_[at] & ~mask()) == wanted && states_[(slots_[at] & mask()) - 1] == r.state)
+      return (slots_[at] & mask()) - 1;
   if (states_.size() >= 0xfffffffeu) throw std::length_error("more than 2^32 states");
   states_.push_back(r.state);
   parents_.push_back(r.from);
   choices_.push_back(r.by);
   slots_[at] = wanted | static_cast<std::uint32_t>(states_.size());
+  return end() - 1;
 }
 
 void StateStore::insert(const State& s) {
   Packed p{s.env, {}};
   for (unsigned agent = 0; agent < locals_.size(); ++agent) p.locals[agent] = anchor(agent, s.locals[agent]);
-  insert(Reached{p, 0, {}, hash(p)});
+  insert(Reached{p, 0, {}, {}, false, hash(p)});
 }
 
 void StateStore::settle() {
@@ -67,12 +69,16 @@ void StateStore::settle() {
     if ((slot & ~mask()) == tag(reached_[i].hash) && slot != 0)
       __builtin_prefetch(&states_[(slot & mask()) - 1]);
   }
-  for (std::size_t i = 0; i < reached_count_; ++i) insert(reached_[i]);
+  for (std::size_t i = 0; i < reached_count_; ++i) {
+    const Index to = insert(reached_[i]);
+    if (graph_) graph_->add(reached_[i].from, to, reached_[i].mover, reached_[i].early);
+  }
   reached_count_ = 0;
 }
 
 std::size_t StateStore::bytes() const {
-  return states_.bytes() + parents_.bytes() + choices_.bytes() + slots_.capacity() * sizeof(slots_[0]);
+  return states_.bytes() + parents_.bytes() + choices_.bytes() + slots_.capacity() * sizeof(slots_[0]) +
+         (graph_ ? graph_->bytes() : 0);
 }
 
 }  // namespace shootdown::explore

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "explore/chunks.hpp"
+#include "explore/graph.hpp"
 #include "machine/model/system.hpp"
 
 namespace shootdown::explore {
@@ -50,17 +51,22 @@ class StateStore {
   /// A step has led from one state to another: to this environment, and to this state of the agent that made it.
   /// Successors join the store in the order in which they were reached, a little later: memory answers in the
   /// meantime. Throws std::length_error when the packing is full.
-  void reach(Index from, Choice by, model::Env env, Local local) {
+  void reach(Index from, Choice by, const model::System::Step& step) {
     if (reached_count_ == reached_.size()) settle();
     Reached& r = reached_[reached_count_++];
-    r = {states_[from], from, by, 0};
-    r.state.env = env;
-    if (by.agent() != Choice::environment) r.state.locals[by.agent()] = anchor(by.agent(), local);
+    const bool env = by.agent() == Choice::environment;
+    r = {states_[from],   from, by, env ? Mover::environment(step.local) : Mover::agent(by.agent()),
+         step.early != 0, 0};
+    r.state.env = step.env;
+    if (!env) r.state.locals[by.agent()] = anchor(by.agent(), step.local);
     r.hash = hash(r.state);
     __builtin_prefetch(&slots_[r.hash & mask()]);
   }
   /// Every state that was reached is in the store.
   void settle();
+  /// Where every step led that was settled; only when it is asked for, before the first.
+  void keep_graph() { graph_.emplace(); }
+  const Graph& graph() const { return *graph_; }
   std::size_t bytes() const;
 
  private:
@@ -74,6 +80,8 @@ class StateStore {
     Packed state;
     Index from;
     Choice by;
+    Mover mover;
+    bool early;
     std::uint64_t hash;
   };
 
@@ -84,7 +92,7 @@ class StateStore {
     return new_anchor(agent, local);
   }
   std::uint16_t new_anchor(unsigned agent, Local local);
-  void insert(const Reached& r);
+  Index insert(const Reached& r);
   void grow();
 
   /// A slot is a position + 1 in as many low bits as there are slots, and bits of the hash above: most states
@@ -96,6 +104,7 @@ class StateStore {
   Chunks<Index> parents_;
   Chunks<Choice> choices_;
   std::vector<std::uint32_t> slots_ = std::vector<std::uint32_t>(1024, 0);
+  std::optional<Graph> graph_;
   std::array<Reached, 128> reached_;
   std::size_t reached_count_ = 0;
   /// States of one procedure that the search stops at are few among all: they get small numbers.

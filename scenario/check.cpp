@@ -49,6 +49,13 @@ bool has_steps(System& system, const System::State& s) {
   return !steps.empty();
 }
 
+/// A state in which a run ends, or stays for ever.
+std::optional<model::Violation> judge_last(System& system, const System::State& last) {
+  if (!has_steps(system, last)) return system.judge_end(last);
+  const SearchResult onward = explore::search(system, last, {});
+  return onward.path.empty() ? onward.endless : std::nullopt;
+}
+
 /// Builds the counterexample at the end of a path; nothing when the path shows none.
 std::optional<Counterexample> explain_path(System& system, const std::vector<explore::Choice>& path,
                                            bool at_end) {
@@ -57,8 +64,8 @@ std::optional<Counterexample> explain_path(System& system, const std::vector<exp
   if (x.timeline.size() != path.size()) return std::nullopt;
   const System::State last = x.timeline.empty() ? system.initial() : x.timeline.back().after;
   x.at_end = at_end;
-  if (at_end ? has_steps(system, last) : x.timeline.empty()) return std::nullopt;
-  auto violation = at_end ? system.judge_end(last) : violation_in(x.timeline.back().events);
+  if (!at_end && x.timeline.empty()) return std::nullopt;
+  auto violation = at_end ? judge_last(system, last) : violation_in(x.timeline.back().events);
   if (!violation) return std::nullopt;
   x.violation = *violation;
   x.cause = explain(system, x.violation, x.timeline);
@@ -87,13 +94,16 @@ CheckResult check(const HotRemoveConfig& config, const SearchOptions& options) {
   result.raisable = system.raisable();
   switch (result.search.ending) {
     case Ending::exhausted:
+      // Whoever never ends is in a cycle, and that has been judged.
+      if (result.search.end_states == 0) throw std::logic_error("no run ends, and none goes on for ever");
       result.audit_seconds = audit(system);
       result.verdict = Verdict::safe;
       result.tables_retained = retained;
       break;
     case Ending::violation:
       result.verdict = Verdict::unsafe;
-      result.counterexample = explain_path(system, result.search.path, result.search.at_end);
+      result.counterexample =
+          explain_path(system, result.search.path, result.search.at_end || result.search.endless);
       result.config.early_reads = system.setup().early_reads;  // found without them: told without them
       result.replay = make_token(result.config, result.search.path);
       break;

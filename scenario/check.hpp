@@ -25,7 +25,7 @@ struct Counterexample {
   std::vector<explore::TimelineStep> timeline;  ///< from the start to the harm
   std::vector<explore::TimelineStep>
       consequence;      ///< and on to the damage; empty when there is nothing to add
-  bool at_end = false;  ///< the harm is that of a finished or stuck run
+  bool at_end = false;  ///< the harm is that of a run that has finished, is stuck, or never ends
 };
 
 struct CheckResult {

@@ -35,6 +35,7 @@ std::vector<Stepper::Readable> Stepper::readable(unsigned cpu, PhysAddr pa) cons
 void Stepper::has_read(unsigned cpu, PhysAddr pa, const Readable& what, Order order) {
   auto& early = cpu_at(cpu).early;
   if (what.early >= 0) {
+    read_early_ = true;
     auto older = [&](const Early& e) {
       return e.slot == pa && &e < &early[static_cast<std::size_t>(what.early)];
     };

@@ -48,13 +48,12 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AllocPages& o, Outcome way
 // The allocator's lock is dropped when the page is on its list: a release, and no more than that.
 Stepper::Verdict Stepper::act(unsigned cpu, const op::FreePages& o, Outcome) {
   const std::uint64_t bytes = std::uint64_t{1} << (page_shift() + o.order);
-  buffer(cpu, {.kind = Buffered::Kind::free, .slot = o.page, .value = (o.page + bytes).value});
-  return std::nullopt;
+  return release_marker(cpu, {.kind = Buffered::Kind::free, .slot = o.page, .value = (o.page + bytes).value});
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::ReleaseRange& o, Outcome) {
-  buffer(cpu, {.kind = Buffered::Kind::free, .slot = o.range.start, .value = o.range.end.value});
-  return std::nullopt;
+  return release_marker(cpu,
+                        {.kind = Buffered::Kind::free, .slot = o.range.start, .value = o.range.end.value});
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DeferFree& o, Outcome) {
@@ -191,8 +190,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::BeginSection&, Outcome) {
   return std::nullopt;
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::EndSection&, Outcome) {
-  buffer(cpu, {.kind = Buffered::Kind::end_section, .number = rcu_section});
-  return std::nullopt;
+  return release_marker(cpu, {.kind = Buffered::Kind::end_section, .number = rcu_section});
 }
 
 // A grace period is a full barrier at both ends. A CPU that waits for its own section waits for ever.
@@ -214,8 +212,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::AwaitGrace&, Outcome) {
 }
 
 Stepper::Verdict Stepper::act(unsigned cpu, const op::FreeAfterGrace& o, Outcome) {
-  buffer(cpu, {.kind = Buffered::Kind::call, .value = to_word(machine::Deferred{o.page, o.use, o.order})});
-  return std::nullopt;
+  return release_marker(
+      cpu, {.kind = Buffered::Kind::call, .value = to_word(machine::Deferred{o.page, o.use, o.order})});
 }
 
 std::vector<unsigned> Stepper::ended_graces() const {

@@ -66,14 +66,14 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeLockShared& o, Outcome
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLock& o, Outcome) {
   if (lock(o.lock).exclusive != cpu + 1)
     return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
-  buffer(cpu, {.kind = Buffered::Kind::drop_lock, .number = static_cast<std::uint8_t>(o.lock)});
-  return std::nullopt;
+  return release_marker(cpu,
+                        {.kind = Buffered::Kind::drop_lock, .number = static_cast<std::uint8_t>(o.lock)});
 }
 Stepper::Verdict Stepper::act(unsigned cpu, const op::DropLockShared& o, Outcome) {
   if ((lock(o.lock).shared >> cpu & 1) == 0)
     return plain(Harm::warning, cpu, {}, "drops a lock that it does not hold");
-  buffer(cpu, {.kind = Buffered::Kind::drop_lock_shared, .number = static_cast<std::uint8_t>(o.lock)});
-  return std::nullopt;
+  return release_marker(
+      cpu, {.kind = Buffered::Kind::drop_lock_shared, .number = static_cast<std::uint8_t>(o.lock)});
 }
 
 // ---- interrupts ---------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::SetMask& o, Outcome) {
   Cpu& c = cpu_at(cpu);
   const bool opens = c.mask != 0 && o.mask == Mask::none;
   c.mask = static_cast<std::uint8_t>(o.mask);
-  if (opens) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = mask_section});
+  if (opens) release_marker(cpu, {.kind = Buffered::Kind::end_section, .number = mask_section});
   return std::nullopt;
 }
 
@@ -113,7 +113,7 @@ void Stepper::leave_interrupt(unsigned cpu, Level level) {
   Cpu& c = cpu_at(cpu);
   c.active = static_cast<std::uint8_t>(c.active & ~bit(level));
   context_synchronisation(cpu);
-  if (c.active == 0) buffer(cpu, {.kind = Buffered::Kind::end_section, .number = interrupt_section});
+  if (c.active == 0) release_marker(cpu, {.kind = Buffered::Kind::end_section, .number = interrupt_section});
 }
 
 // ---- the rest -----------------------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ class Stepper {
   /// Performs the operation in one of its ways.
   Verdict perform(unsigned cpu, const Operation& op, Outcome way);
 
+  /// Has what was performed read what a word no longer is?
+  bool has_read_early() const { return read_early_; }
+
   // What happens by itself.
 
   /// What may become visible next: positions in the CPU's buffer.
@@ -144,6 +147,13 @@ class Stepper {
   void order_reads(unsigned cpu) { cpu_at(cpu).early.clear(); }
   void buffer_store(unsigned cpu, PhysAddr slot, std::uint64_t value, bool releases, PhysAddr through = {});
   void buffer(unsigned cpu, Buffered b) { cpu_at(cpu).buffer.push_back(b); }
+  /// Something that waits for all that is older: at once when there is nothing. Others may act on it later all the same,
+  /// so no run is lost.
+  Verdict release_marker(unsigned cpu, Buffered b) {
+    const bool at_once = all_visible(cpu);
+    buffer(cpu, b);
+    return at_once ? drain(cpu, 0) : std::nullopt;
+  }
   bool all_visible(unsigned cpu) const { return w_.cpus[cpu].buffer.empty(); }
   Verdict access_word(unsigned cpu, PhysAddr slot, machine::Word word);
   Verdict store_visible(unsigned cpu, PhysAddr slot, Descriptor now, const Buffered* by);
@@ -200,6 +210,7 @@ class Stepper {
   Event* event_;
   const Lookahead* ahead_;
   std::vector<PhysAddr>* looked_at_;
+  bool read_early_ = false;
 };
 
 /// A harm that no stale entry has to do with.

@@ -27,17 +27,20 @@ class Actor {
     if (!explain_) {
       Stepper stepper(setup_, world_, nullptr, &ahead_);
       violates = judged(perform(stepper), judge_, op).has_value();
+      early = stepper.has_read_early();
       return;
     }
     Event event = describe();
     Stepper stepper(setup_, world_, &event, &ahead_);
     event.violation = judged(perform(stepper), judge_, op);
     violates = event.violation.has_value();
+    early = stepper.has_read_early();
     events.push_back(std::move(event));
   }
 
   Events events;
   bool violates = false;
+  bool early = false;
 
  private:
   const Setup& setup_;
@@ -204,28 +207,32 @@ bool System::has_handlers(unsigned cpu) const {
 
 template <typename Sink>
 void System::each_env_step(Env env, Judge judge, bool explain, Sink&& sink) {
-  auto step = [&](auto&& describe, auto&& perform) {
+  auto step = [&](Local what, auto&& describe, auto&& perform) {
     world(env);
     Actor actor(setup_, world_, ahead_, judge, explain);
     actor.act(Operation{}, describe, perform);
-    sink(Step{keep(), 0, actor.violates}, std::move(actor.events));
+    sink(Step{keep(), what, false, actor.violates}, std::move(actor.events));
   };
   for (unsigned cpu = 0; cpu < cpu_count(); ++cpu) {
     world(env);
     for (unsigned index : Stepper(setup_, world_).drainable(cpu))
-      step([&] { return Event{.kind = Event::Kind::drain, .cpu = cpu}; },
-           [&](Stepper& s) { return s.drain(cpu, index); });
+      step(
+          cpu, [&] { return Event{.kind = Event::Kind::drain, .cpu = cpu}; },
+          [&](Stepper& s) { return s.drain(cpu, index); });
   }
   world(env);
   for (const Stepper::FlagUpdate& u : Stepper(setup_, world_).flag_updates()) {
     hardware_set_flags_ = true;
-    step([&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.walkers.lowest()}; },
-         [&](Stepper& s) { return s.update_flag(u); });
+    step(
+        flag_update,
+        [&] { return Event{.kind = Event::Kind::hardware_access_flag, .cpu = u.walkers.lowest()}; },
+        [&](Stepper& s) { return s.update_flag(u); });
   }
   world(env);
   for (unsigned index : Stepper(setup_, world_).ended_graces())
-    step([&] { return Event{.kind = Event::Kind::callback, .cpu = world_.callbacks[index].cpu}; },
-         [&](Stepper& s) { return s.run_callback(index); });
+    step(
+        grace_end, [&] { return Event{.kind = Event::Kind::callback, .cpu = world_.callbacks[index].cpu}; },
+        [&](Stepper& s) { return s.run_callback(index); });
 }
 
 template <typename Sink>
@@ -240,7 +247,7 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
     actor.act(
         Operation{}, [&, c = cpu, l = level] { return Event{.kind = kind, .cpu = c, .level = l}; },
         [&](Stepper& s) { return act(s), std::nullopt; });
-    sink(Step{keep(), to, false}, std::move(actor.events));
+    sink(Step{keep(), to, false, false}, std::move(actor.events));
   };
   if (level != Level::task && (active & own) == 0) {
     if (Stepper(setup_, world_).may_interrupt(cpu, level))
@@ -277,7 +284,7 @@ void System::each_agent_step(Env env, unsigned agent, Local local, Judge judge, 
     const Local to = procedure.step(local, way.answer);
     ahead_.steps(agent, local, to);
     watch(agent, to);
-    sink(Step{keep(), to, actor.violates}, std::move(actor.events));
+    sink(Step{keep(), to, actor.early, actor.violates}, std::move(actor.events));
   }
 }
 
@@ -322,6 +329,27 @@ std::optional<Violation> System::judge_end(const State& state) {
   if (!setup_.final_check) return std::nullopt;
   const auto finding = setup_.final_check(w);
   return finding ? std::optional(Violation{*finding, 0}) : std::nullopt;
+}
+
+bool System::is_served(const State& state, unsigned agent) {
+  const auto& [cpu, level, procedure] = agents_[agent];
+  if (level != Level::task && (world(state.env).cpus[cpu].active >> static_cast<unsigned>(level) & 1) == 0)
+    return true;
+  const Operation& op = procedure.pending(state.locals[agent]);
+  return is<op::TakeLock>(op) || is<op::TakeLockShared>(op);
+}
+
+Violation System::judge_endless(const State& state, std::uint32_t move, std::uint32_t could) const {
+  unsigned mover = 0;
+  for (unsigned agent = agent_count(); agent-- > 0;) {
+    const auto& [cpu, level, procedure] = agents_[agent];
+    if ((move >> agent & 1) != 0) mover = cpu;
+    if ((could >> agent & 1) != 0) continue;
+    const Operation& op = procedure.pending(state.locals[agent]);
+    if (is<op::TakeLock>(op) || is<op::TakeLockShared>(op) || is<op::AwaitWord>(op) || is<op::AwaitGrace>(op))
+      return plain(shadow::Harm::deadlock, cpu);
+  }
+  return plain(shadow::Harm::livelock, mover);
 }
 
 shadow::HarmSet System::raisable() const {

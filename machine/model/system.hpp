@@ -33,12 +33,14 @@ class System {
     std::array<Local, max_agents> locals{};
     friend bool operator==(const State&, const State&) = default;
   };
-  /// Where a step leads. For a step of the environment `local` means nothing.
+  /// Where a step leads. For a step of the environment `local` is the CPU whose buffer it was, or one of the two below.
   struct Step {
     Env env;
-    Local local : 31;
+    Local local : 30;
+    Local early : 1;  ///< a read returned what its word was before
     Local violates : 1;
   };
+  static constexpr Local flag_update = max_cpus, grace_end = max_cpus + 1;
   using Steps = std::vector<Step>;
 
   /// Tasks first, by CPU, then handlers.
@@ -58,6 +60,12 @@ class System {
 
   /// Judges a state without steps: finished (by the setup's final check), or stuck.
   std::optional<Violation> judge_end(const State& state);
+
+  /// Does whoever waits here get what it waits for, if this state comes again and again? Locks are handed out in turn,
+  /// interrupts are taken.
+  bool is_served(const State& state, unsigned agent);
+  /// Judges a run that never ends: `move` are the movers (explore::Mover) that go on in it, `could` those with any step.
+  Violation judge_endless(const State& state, std::uint32_t move, std::uint32_t could) const;
 
   /// True when a CPU issued a TLBI that was not known of: what was explored so far lacks state. Begin again.
   bool outdated() const { return outdated_; }

@@ -13,7 +13,9 @@ Found search_small(Setup setup) {
   Found found{.search = explore::search(system, start, options)};
   if (found.search.ending != explore::Ending::violation) return found;
   found.timeline = explore::follow(system, start, found.search.path, Judge::everything);
-  if (found.search.at_end)
+  if (found.search.endless)
+    found.violation = found.search.endless;
+  else if (found.search.at_end)
     found.violation = system.judge_end(found.timeline.empty() ? start : found.timeline.back().after);
   else
     for (const Event& e : found.timeline.back().events)
