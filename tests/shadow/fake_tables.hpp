@@ -21,7 +21,7 @@ class FakeMemory final : public TableMemory {
     return Descriptor{found == words_.end() ? 0 : found->second};
   }
   void for_each_valid(PhysAddr page, unsigned count,
-                      const std::function<void(unsigned, Descriptor)>& fn) const override {
+                      FunctionRef<void(unsigned, Descriptor)> fn) const override {
     const std::uint64_t end = page.value + count * sizeof(Descriptor);
     for (auto it = words_.lower_bound(page.value); it != words_.end() && it->first < end; ++it)
       if (Descriptor{it->second}.valid())
@@ -39,18 +39,40 @@ class FakeTables {
 
  public:
   explicit FakeTables(const Regime& r = vmsa::regime(12, 48), bool user = false)
-      : r(r), shadow(r, 3), base(user ? VirtAddr(0) : r.base()), root(page()) {}
+      : r(r), shadow(r, 3), base(user ? VirtAddr(0) : r.base()), root(page()) {
+    if (user)
+      run_everywhere(1);
+    else
+      shadow.set_kernel_root(root);
+  }
 
   const Regime r;
   FakeMemory memory;
   Shadow shadow;
   VirtAddr base;
   PhysAddr root;
-  std::uint16_t asid = 0;
+  std::uint8_t space = 0;  ///< the one that stores are made to
   vmsa::BbmLevel bbm = vmsa::BbmLevel::level0;
+  bool same_contents = false;       ///< all pages are equal
   std::optional<Finding> conflict;  ///< the first that a store met
 
   PhysAddr page() { return next_page_ += r.page_size(); }
+
+  Context context() const { return shadow.context(space); }
+  /// From here on stores are to the space of this root with this ASID, which every CPU has in TTBR0.
+  void run_everywhere(std::uint16_t asid) {
+    space = shadow.space_of(root, asid);
+    for (unsigned cpu : {0u, 1u, 2u}) run(cpu);
+  }
+  /// A CPU switches to the present space, its ISB included; `space` 0 is none.
+  void run(unsigned cpu) {
+    shadow.install(cpu, space);
+    shadow.isb(cpu);
+  }
+  void leave(unsigned cpu) {
+    shadow.install(cpu, 0);
+    shadow.isb(cpu);
+  }
 
   /// Stores at a slot, wherever it is linked and through whatever stale entry it may be walked.
   void store(PhysAddr slot, Descriptor now) {
@@ -59,15 +81,16 @@ class FakeTables {
     std::vector<TableAt> places;
     const TableAt top{root, r.root_level(), base};
     if (page == root) places.push_back(top);
-    for_each_below(r, memory, top, asid, [&](const Place& p, PhysAddr, Descriptor d) {
+    for_each_below(r, memory, top, context(), [&](const Place& p, PhysAddr, Descriptor d) {
       if (d.is_table(p.level) && table_of(r, p, d).page == page) places.push_back(table_of(r, p, d));
     });
     memory.write(slot, now);
     shadow.store_unlinked(memory, slot, now);
     for (const TableAt& t : places) {
-      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level), asid};
+      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level), context()};
       shadow.store_linked(memory, place, slot, before, now);
-      auto found = check_exposed(shadow, memory, place, slot, now, bbm);
+      auto found = check_exposed(shadow, memory, place, slot, now, bbm,
+                                 [this](PhysAddr, PhysAddr, std::uint64_t) { return same_contents; });
       if (!conflict) conflict = found;
     }
   }
@@ -95,10 +118,12 @@ class FakeTables {
   }
 
   vmsa::Tlbi op(vmsa::TlbiOp o, VirtAddr va = {}, std::uint64_t pages = 1) const {
-    return {.op = o, .va = va, .pages = pages, .page_shift = r.page_shift};
+    return {.op = o, .va = va, .pages = pages, .asid = context().asid, .page_shift = r.page_shift};
   }
-  void tlbi(unsigned cpu, const vmsa::Tlbi& t, const Shadow::Report& report = {}) {
-    shadow.tlbi(memory, root, cpu, t, report);
+  /// A TLBI behind the DSB that it needs.
+  void tlbi(unsigned cpu, const vmsa::Tlbi& t, Shadow::Report report = {}) {
+    shadow.dsb(cpu, t.op.broadcast ? machine::Dsb::ishst : machine::Dsb::nshst);
+    shadow.tlbi(memory, cpu, t, report);
   }
   /// What the operation says of the entry at one place.
   Outcome outcome(unsigned cpu, const vmsa::Tlbi& t, Level level, VirtAddr va) {
@@ -124,7 +149,7 @@ class FakeTables {
     return all;
   }
   Harm release(PhysAddr pa, std::uint64_t bytes = 0) const {
-    const auto f = check_release(shadow, memory, root, {pa, pa + (bytes != 0 ? bytes : r.page_size())});
+    const auto f = check_release(shadow, memory, {pa, pa + (bytes != 0 ? bytes : r.page_size())});
     return f ? f->harm : Harm::none;
   }
   vmsa::Conflict conflicts() const { return conflict ? conflict->conflict : vmsa::Conflict::none; }
