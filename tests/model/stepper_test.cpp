@@ -52,6 +52,8 @@ class StepperTest : public testing::Test {
   }
 };
 
+// ---- buffers --------------------------------------------------------------------------------------------------
+
 TEST_F(StepperTest, OthersSeeDrainedStoresOnly) {
   write(0, W::slot(0), {});
   EXPECT_EQ(read(0, W::slot(0)), 0u) << "its own youngest store";
@@ -96,6 +98,9 @@ TEST_F(StepperTest, WhatWaitsForTheBuffer) {
       {op::Dsb{Dsb::ishst}, true},
       {op::Dsb{Dsb::nsh}, false},
       {op::Dsb{Dsb::nshst}, false},
+      {op::Dmb{machine::Dmb::ish}, true},
+      {op::Dmb{machine::Dmb::ishst}, false},
+      {op::Dmb{machine::Dmb::ishld}, false},
       {op::Isb{}, false},
       {op::Dmb{machine::Dmb::ish}, true},
       {op::Dmb{machine::Dmb::ishst}, false},
@@ -134,6 +139,15 @@ TEST_F(StepperTest, AnUnlockIsAReleaseAndNoBarrier) {
   drain(0);
   EXPECT_FALSE(waits(1, op::TakeLock{Lock::memory_hotplug}));
   EXPECT_EQ(perform(1, op::DropLock{Lock::memory_hotplug}), Harm::warning) << "not its own";
+}
+
+TEST_F(StepperTest, AStoreIntoAPageThatWasGivenAwayIsHarmful) {
+  write(0, W::spare, {});
+  world.page_at(W::spare)->usage.state = PageState::released;
+  EXPECT_EQ(drain(0), Harm::walker_table);
+  perform(0, op::DataStore{W::page(5), 1});
+  world.page_at(W::page(5))->usage = {.state = PageState::reused, .owner = 1};
+  EXPECT_EQ(drain(0), Harm::warning);
 }
 
 TEST_F(StepperTest, LocksExcludeAndAreShared) {

@@ -52,6 +52,7 @@ class FakeTables {
   PhysAddr root;
   std::uint8_t space = 0;  ///< the kernel half, or what all CPUs run
   vmsa::BbmLevel bbm = vmsa::BbmLevel::level0;
+  bool same_contents = false;       ///< all pages are equal
   std::optional<Finding> conflict;  ///< the first that a store met
 
   /// All CPUs run this address space, with an ASID.
@@ -61,6 +62,22 @@ class FakeTables {
   }
 
   PhysAddr page() { return next_page_ += r.page_size(); }
+
+  Context context() const { return shadow.context(space); }
+  /// From here on stores are to the space of this root with this ASID, which every CPU has in TTBR0.
+  void run_everywhere(std::uint16_t asid) {
+    space = shadow.space_of(root, asid);
+    for (unsigned cpu : {0u, 1u, 2u}) run(cpu);
+  }
+  /// A CPU switches to the present space, its ISB included; `space` 0 is none.
+  void run(unsigned cpu) {
+    shadow.install(cpu, space);
+    shadow.isb(cpu);
+  }
+  void leave(unsigned cpu) {
+    shadow.install(cpu, 0);
+    shadow.isb(cpu);
+  }
 
   /// Stores at a slot, wherever it is linked and through whatever stale entry it may be walked.
   void store(PhysAddr slot, Descriptor now) {
@@ -78,7 +95,8 @@ class FakeTables {
       const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level),
                         shadow.context(space)};
       shadow.store_linked(memory, place, slot, before, now);
-      auto found = check_exposed(shadow, memory, place, slot, now, bbm);
+      auto found = check_exposed(shadow, memory, place, slot, now, bbm,
+                                 [this](PhysAddr, PhysAddr, std::uint64_t) { return same_contents; });
       if (!conflict) conflict = found;
     }
   }
@@ -106,7 +124,7 @@ class FakeTables {
   }
 
   vmsa::Tlbi op(vmsa::TlbiOp o, VirtAddr va = {}, std::uint64_t pages = 1) const {
-    return {.op = o, .va = va, .pages = pages, .page_shift = r.page_shift};
+    return {.op = o, .va = va, .pages = pages, .asid = context().asid, .page_shift = r.page_shift};
   }
   /// With the DSB before it that orders all changes.
   void tlbi(unsigned cpu, const vmsa::Tlbi& t, Shadow::Report report = {}) {

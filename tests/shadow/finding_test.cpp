@@ -237,7 +237,11 @@ TEST_F(Judgement, BelowANewUpperTableToo) {
   const PhysAddr pmd = t.page(), pte = t.page();
   t.memory.write(pmd, vmsa::make_table(t.r, pte));  // another table for the same addresses, empty
   t.store(t.slot(va, pud_level), vmsa::make_table(t.r, pmd));
-  EXPECT_EQ(t.conflicts(), Conflict::output_address) << "table against table, one level below the store";
+  EXPECT_EQ(t.conflicts(), Conflict::none) << "an empty one contradicts nothing";
+  t.store(pte + 8, t.leaf(other_page));
+  EXPECT_EQ(t.conflicts(), Conflict::none) << "nor where the old one had nothing";
+  t.map(va, other_page);
+  EXPECT_EQ(t.conflicts(), Conflict::output_address) << "a leaf of the old table, which is walked still";
 }
 
 TEST_F(Judgement, ABlockOverAStaleTable) {

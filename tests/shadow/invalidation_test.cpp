@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // When a stale entry comes and when it goes: RULES 1 to 12, one scenario each.
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 #include "tests/shadow/fake_tables.hpp"
@@ -251,6 +253,8 @@ TEST_F(Invalidation, AsidFormsKeepTheKernelsWalkCacheEntriesOfOtherContexts) {  
   vmsa::Tlbi whole = t.op(vmsa::aside1is);
   whole.asid = 7;
   EXPECT_EQ(t.outcome(0, whole, pmd_level, table_va), Outcome::asid);
+  EXPECT_EQ(t.outcome(0, t.op(vmsa::vae1is, va), pmd_level, table_va), Outcome::asid) << "nor ASID 0";
+  EXPECT_EQ(t.outcome(0, t.op(vmsa::vaae1is, va), pmd_level, table_va), Outcome::doomed);
 }
 
 TEST_F(Invalidation, NonGlobalLeavesGoByTheirAsidOnly) {

@@ -15,13 +15,6 @@ namespace {
 using vmsa::page_level;
 using vmsa::pmd_level;
 
-struct Held {
-  Place place;
-  PhysAddr slot;
-  Descriptor value;
-  friend auto operator<=>(const Held&, const Held&) = default;
-};
-
 /// An operation that was issued and has still to act on some CPUs.
 struct Pending {
   unsigned issuer;
@@ -135,10 +128,8 @@ class Hardware {
       if (p.cpus.contains(cpu) && draw(2) == 0) return drop(p, cpu);
   }
   void drop(Pending& p, unsigned cpu) {
-    std::erase_if(held_[cpu], [&](const Held& h) {
-      const Entry e{{h.place, h.slot, h.value}, {}, {}, {}};
-      return vmsa::tlbi_miss(t.r, p.op, e.cached()) == vmsa::Miss::none;
-    });
+    std::erase_if(held_[cpu],
+                  [&](const Held& h) { return vmsa::tlbi_miss(t.r, p.op, h.cached()) == vmsa::Miss::none; });
     p.cpus = p.cpus - CpuSet::one(cpu);
   }
   void barrier() {
