@@ -334,6 +334,7 @@ model::Setup set_up(const HotRemoveConfig& c) {
   setup.features = c.features;
   setup.mutation = c.mutation;
   setup.early_reads = c.early_reads;
+  setup.any_page = c.cpus == 2;  // with more the orders of reuse alone would be most of the search
   World world = setup.world;
   run_alone(world, setup, set.build);
   setup.world = std::move(world);

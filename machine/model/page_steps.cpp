@@ -13,13 +13,15 @@ using shadow::Harm;
 
 // ---- allocation and release ---------------------------------------------------------------------------------
 
-// Any page that was given back may come again, else one that was never used: those are all alike.
+// Any page that was given back may come again, or the lowest of them only; else one that was never used: those are all
+// alike.
 Stepper::Outcomes Stepper::ways(unsigned cpu, const op::AllocPages& o) const {
   Outcomes all;
   PhysAddr unused{};
   for (const Page& p : w_.pages) {
     if (!p.allocatable || p.order != o.order) continue;
-    if (p.usage.state == PageState::released) all.push_back({p.start.value});
+    if (p.usage.state == PageState::released && (setup_.any_page || all.empty()))
+      all.push_back({p.start.value});
     if (p.usage.state == PageState::free && unused == PhysAddr{}) unused = p.start;
   }
   if (all.empty() && unused != PhysAddr{}) all.push_back({unused.value});
@@ -74,7 +76,8 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::TakeDeferred&, Outcome way
 Stepper::Outcomes Stepper::ways(unsigned, const op::TakeReleased&) const {
   Outcomes all;
   for (const Page& p : w_.pages)
-    if (p.usage.state == PageState::released) all.push_back({p.start.value});
+    if (p.usage.state == PageState::released && (setup_.any_page || all.empty()))
+      all.push_back({p.start.value});
   return all;
 }
 

@@ -28,6 +28,8 @@ struct Setup {
   std::vector<Handler> handlers{};   ///< at most one a CPU and level
   std::optional<Mutation> mutation;  ///< of CPU 0's task
   bool allocation_may_fail = false;
+  /// An allocation may get any page that was given back. Off: the lowest of them, which says nothing of other orders.
+  bool any_page = true;
   /// Reads by software may return what a word was, back to the last point that orders them. Off: in program order.
   bool early_reads = true;
   /// Addresses that stay mapped whoever owns the page behind them: the linear map of all memory.

@@ -177,7 +177,7 @@ class TextWriter final : public CheckWriter {
 
   void finish() const {
     const HotRemoveConfig& c = plan_.configs.front();
-    out_ << explored(c);
+    out_ << explored(c) << reuse(c);
     if (rules_.bits != 0)
       out_ << fmt::format("Rules that these searches can break: {}.\n", fmt::join(rule_names(rules_), ", "));
     out_ << fmt::format("Bounds of each search: {} states, {} MiB.\n", thousands(plan_.bounds.states),
@@ -190,6 +190,13 @@ class TextWriter final : public CheckWriter {
            << '\n';
   }
 
+  /// With two CPUs every order in which pages come again is searched.
+  static const char* reuse(const HotRemoveConfig& c) {
+    return c.cpus == 2
+               ? ""
+               : "Not explored: that an allocation gets another page than the lowest that was given back\n"
+                 "(--cpus 2 explores it).\n";
+  }
   static std::string explored(const HotRemoveConfig& c) {
     const bool adds = c.experiment == scenario::Experiment::hot_add;
     std::string text = fmt::format(

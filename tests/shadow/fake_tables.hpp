@@ -40,9 +40,10 @@ class FakeTables {
  public:
   explicit FakeTables(const Regime& r = vmsa::regime(12, 48), bool user = false)
       : r(r), shadow(r, 3), base(user ? VirtAddr(0) : r.base()), root(page()) {
-    shadow.set_kernel_root(user ? PhysAddr{} : root);
-    shadow.set_hardware({.access_flag = true});
-    if (user) run_with(0);
+    if (user)
+      run_everywhere(1);
+    else
+      shadow.set_kernel_root(root);
   }
 
   const Regime r;
@@ -50,16 +51,10 @@ class FakeTables {
   Shadow shadow;
   VirtAddr base;
   PhysAddr root;
-  std::uint8_t space = 0;  ///< the kernel half, or what all CPUs run
+  std::uint8_t space = 0;  ///< the one that stores are made to
   vmsa::BbmLevel bbm = vmsa::BbmLevel::level0;
   bool same_contents = false;       ///< all pages are equal
   std::optional<Finding> conflict;  ///< the first that a store met
-
-  /// All CPUs run this address space, with an ASID.
-  void run_with(std::uint16_t asid) {
-    space = shadow.space_of(root, asid);
-    for (unsigned cpu = 0; cpu < 3; ++cpu) shadow.install(cpu, space), shadow.isb(cpu);
-  }
 
   PhysAddr page() { return next_page_ += r.page_size(); }
 
@@ -86,14 +81,13 @@ class FakeTables {
     std::vector<TableAt> places;
     const TableAt top{root, r.root_level(), base};
     if (page == root) places.push_back(top);
-    for_each_below(r, memory, top, shadow.context(space), [&](const Place& p, PhysAddr, Descriptor d) {
+    for_each_below(r, memory, top, context(), [&](const Place& p, PhysAddr, Descriptor d) {
       if (d.is_table(p.level) && table_of(r, p, d).page == page) places.push_back(table_of(r, p, d));
     });
     memory.write(slot, now);
     shadow.store_unlinked(memory, slot, now);
     for (const TableAt& t : places) {
-      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level),
-                        shadow.context(space)};
+      const Place place{t.level, t.va + (slot - page) / sizeof(Descriptor) * r.span(t.level), context()};
       shadow.store_linked(memory, place, slot, before, now);
       auto found = check_exposed(shadow, memory, place, slot, now, bbm,
                                  [this](PhysAddr, PhysAddr, std::uint64_t) { return same_contents; });
@@ -126,9 +120,9 @@ class FakeTables {
   vmsa::Tlbi op(vmsa::TlbiOp o, VirtAddr va = {}, std::uint64_t pages = 1) const {
     return {.op = o, .va = va, .pages = pages, .asid = context().asid, .page_shift = r.page_shift};
   }
-  /// With the DSB before it that orders all changes.
+  /// A TLBI behind the DSB that it needs.
   void tlbi(unsigned cpu, const vmsa::Tlbi& t, Shadow::Report report = {}) {
-    shadow.dsb(cpu, machine::Dsb::ishst);
+    shadow.dsb(cpu, t.op.broadcast ? machine::Dsb::ishst : machine::Dsb::nshst);
     shadow.tlbi(memory, cpu, t, report);
   }
   /// What the operation says of the entry at one place.

@@ -21,6 +21,13 @@ class Judgement : public testing::Test {
   const std::uint64_t page_size = t.r.page_size();
 
   std::vector<Reach> reached(unsigned cpu, VirtAddr at) { return reach(t.shadow, t.memory, cpu, at); }
+  /// Where accesses may end, faults aside.
+  std::set<PhysAddr> pages(unsigned cpu, VirtAddr at) {
+    std::set<PhysAddr> all;
+    for (const Reach& x : reached(cpu, at))
+      if (x.walk.fault == vmsa::Fault::none) all.insert(x.walk.pa);
+    return all;
+  }
 };
 
 // ---- release ------------------------------------------------------------------------------------------------
@@ -237,11 +244,8 @@ TEST_F(Judgement, BelowANewUpperTableToo) {
   const PhysAddr pmd = t.page(), pte = t.page();
   t.memory.write(pmd, vmsa::make_table(t.r, pte));  // another table for the same addresses, empty
   t.store(t.slot(va, pud_level), vmsa::make_table(t.r, pmd));
-  EXPECT_EQ(t.conflicts(), Conflict::none) << "an empty one contradicts nothing";
-  t.store(pte + 8, t.leaf(other_page));
-  EXPECT_EQ(t.conflicts(), Conflict::none) << "nor where the old one had nothing";
-  t.map(va, other_page);
-  EXPECT_EQ(t.conflicts(), Conflict::output_address) << "a leaf of the old table, which is walked still";
+  EXPECT_EQ(t.conflicts(), Conflict::output_address)
+      << "its contents are not those of the table that is walked still";
 }
 
 TEST_F(Judgement, ABlockOverAStaleTable) {
@@ -297,14 +301,15 @@ TEST_F(Judgement, AnotherAddressSpaceIsNoConflict) {
   FakeTables user(vmsa::regime(12, 48), true);
   const VirtAddr at(0x40'0000);
   const vmsa::Attributes a{.user = true, .not_global = true};
-  user.run_with(1);
   user.map(at, some_page, a);
   user.clear(at, pmd_level);
-  user.run_with(2);  // the next process, over the same addresses
+  const PhysAddr first = user.root;
+  user.root = user.page();
+  user.run_everywhere(2);  // the next process, over the same addresses
   user.map(at, other_page, a);
   EXPECT_EQ(user.conflicts(), Conflict::none);
-  user.clear(at, pmd_level);
-  user.run_with(1);
+  user.root = first;
+  user.run_everywhere(1);
   user.map(at, other_page, a);
   EXPECT_EQ(user.conflicts(), Conflict::output_address) << "the first one again, its entries still held";
 }
@@ -339,11 +344,10 @@ TEST_F(Judgement, ThroughAStaleTableToWhateverIsThere) {
   t.clear(va);
   t.flush(0, t.op(vmsa::vaale1is, va));
   t.clear(va, pmd_level);
-  for (const Reach& x : reached(2, va))
-    EXPECT_EQ(x.walk.fault, vmsa::Fault::translation) << "at either level";
+  EXPECT_EQ(reached(2, va).size(), 2u) << "a fault here or there";
+  EXPECT_TRUE(pages(2, va).empty());
   t.store(table, t.leaf(other_page));
-  ASSERT_EQ(reached(2, va).size(), 2u);
-  EXPECT_EQ(reached(2, va)[1].walk.pa, other_page);
+  EXPECT_EQ(pages(2, va), (std::set{other_page}));
 }
 
 TEST_F(Judgement, ThroughAStaleTableToAFault) {
@@ -358,7 +362,7 @@ TEST_F(Judgement, ThroughAStaleTableToAFault) {
   EXPECT_EQ(t.conflicts(), Conflict::none);
   EXPECT_NE(t.table_below(va, pmd_level), old);
   ASSERT_EQ(reached(0, va).size(), 2u);
-  EXPECT_EQ(reached(0, va)[1].walk.fault, vmsa::Fault::translation)
+  EXPECT_NE(reached(0, va)[1].walk.fault, vmsa::Fault::none)
       << "its own pipeline still walks the old, empty table";
   EXPECT_EQ(reached(1, va).size(), 1u);
   t.shadow.isb(0);
@@ -370,17 +374,14 @@ TEST_F(Judgement, AWalkChoosesAtEachLevel) {
   const PhysAddr old = t.table_below(va, pmd_level);
   t.clear(va, pmd_level);
   t.store(old, t.leaf(other_page));
-  std::set<std::uint64_t> reachable;
-  for (const Reach& x : reached(1, va))
-    if (x.walk.fault == vmsa::Fault::none) reachable.insert(x.walk.pa.value);
-  EXPECT_EQ(reachable, (std::set{some_page.value, other_page.value}));
+  EXPECT_EQ(pages(1, va), (std::set{some_page, other_page}));
 }
 
 TEST_F(Judgement, AccessFlagClearFaultsWithoutHardware) {
   t.map(va, some_page, {.accessed = false});
-  EXPECT_EQ(walk(t.shadow, t.memory, 0, va).fault, vmsa::Fault::none);
-  t.shadow.set_hardware({.access_flag = false});
   EXPECT_EQ(walk(t.shadow, t.memory, 0, va).fault, vmsa::Fault::access_flag);
+  t.shadow.set_hardware({.access_flag = true});
+  EXPECT_EQ(walk(t.shadow, t.memory, 0, va).fault, vmsa::Fault::none);
 }
 
 TEST_F(Judgement, StaleTablesAreListedWithTheirHolders) {
