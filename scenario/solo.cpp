@@ -10,6 +10,7 @@ using model::System;
 System::Local run_alone(System& system, System::State s, unsigned agent, Judge judge,
                         const std::function<bool(const Event&)>& see) {
   const unsigned cpu = system.cpu_of(agent);
+  system.expect_tlbis_of(cpu);
   bool more = true;
   auto see_all = [&](const model::Events& events) {
     for (const Event& e : events) more = more && see(e);

@@ -62,8 +62,12 @@ class System {
   /// explored so far lacks state. The setup knows by now; begin again.
   bool outdated() const { return outdated_; }
   void begin_again();
+  /// What follows is asked out of its turn, of a CPU that may issue TLBIs which the search has not met.
+  void expect_tlbis_of(unsigned cpu) { setup_.issuers = setup_.issuers | shadow::CpuSet::one(cpu); }
 
-  bool is_done(unsigned agent, Local local) const { return is<op::Done>(agents_[agent].procedure.pending(local)); }
+  bool is_done(unsigned agent, Local local) const {
+    return is<op::Done>(agents_[agent].procedure.pending(local));
+  }
   const World& world(Env env);
   Procedure& procedure(unsigned agent) { return agents_[agent].procedure; }
   const Setup& setup() const { return setup_; }
