@@ -96,11 +96,11 @@ std::vector<Stepper::Way> Stepper::translations(unsigned cpu, VirtAddr va, Acces
   std::vector<Way> all;
   auto add = [&](std::uint64_t answer, const shadow::Reach& reach, const Readable& value) {
     // Ways of one answer that change nothing are one.
-    const bool marks = !is_fault(answer) && !reach.stale && !reach.walk.leaf.accessed();
+    auto marks = [](const shadow::Reach& x) { return !x.stale && !x.walk.leaf.accessed(); };
     const bool same = std::ranges::any_of(all, [&](const Way& w) {
-      return w.outcome.answer == answer &&
-             (is_fault(answer) ||
-              (!marks && kind.right != Right::write && value.early < 0 && w.reach.walk.leaf.accessed()));
+      const bool reads_alike =
+          kind.right != Right::write && value.early < 0 && !marks(reach) && !marks(w.reach);
+      return w.outcome.answer == answer && (is_fault(answer) || reads_alike);
     });
     if (!same) all.push_back({{answer, static_cast<std::uint8_t>(all.size())}, reach, value});
   };

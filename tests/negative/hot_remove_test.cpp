@@ -109,7 +109,7 @@ TEST(Negative, ANewTableWhoseLastWordsAreStillThere) {
   HotRemoveConfig add = linear("B");
   add.experiment = Experiment::hot_add;
   EXPECT_EQ(verdict(mutant(add, model::kind_of<model::op::ClearPage>, "alloc_table", Weakening::drop)),
-            "walker-table none")
+            "stale-table none")
       << "no TLBI, barrier or grace period was missing";
   EXPECT_EQ(verdict(mutant(add, model::kind_of<model::op::Dsb>, "alloc_table", Weakening::drop)),
             "stale-table no-dsb")

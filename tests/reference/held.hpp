@@ -13,11 +13,12 @@ namespace shootdown::reference {
 
 inline constexpr unsigned max_cpus = 4;
 
-/// One stale descriptor of the kernel half: who holds it, who has only its ISB left to do, and from whom each
-/// CPU's outstanding invalidation will take it.
+/// One stale descriptor of the kernel half: who holds it, who has only its ISB left to do, whose DSB has followed the
+/// change (only their TLBIs act on it), and from whom each CPU's outstanding invalidation will take it.
 struct Held {
   std::uint8_t holders = 0;
   std::uint8_t no_isb_yet = 0;
+  std::uint8_t ordered = 0;
   std::array<std::uint8_t, max_cpus> doomed{};  ///< by issuer
 
   auto operator<=>(const Held&) const = default;
@@ -27,10 +28,17 @@ struct Held {
   void make_stale(std::uint8_t cpus) {
     holders |= cpus;
     no_isb_yet &= static_cast<std::uint8_t>(~cpus);
+    ordered = 0;
     for (auto& d : doomed) d &= static_cast<std::uint8_t>(~cpus);
   }
-  void tlbi(unsigned issuer) { doomed[issuer] |= holders; }
+  void tlbi(unsigned issuer) {
+    if ((ordered >> issuer & 1) != 0) doomed[issuer] |= holders;
+  }
+  void dsb_ishst(unsigned cpu) {
+    if (holders != 0) ordered |= static_cast<std::uint8_t>(1u << cpu);
+  }
   void dsb(unsigned issuer) {
+    dsb_ishst(issuer);
     const std::uint8_t taken = doomed[issuer];
     const auto self = static_cast<std::uint8_t>(taken & 1u << issuer);
     no_isb_yet |= self;

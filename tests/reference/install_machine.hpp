@@ -44,16 +44,17 @@ struct InstallState {
     done,
   };
   enum class Word : std::uint8_t { left_behind, zero, leaf };
-  /// What stands in a CPU's write buffer; it never holds two stores.
-  enum class Pending : std::uint8_t { none, zero, link, leaf, clear };
+  /// What may stand in a CPU's write buffer: bits. Of each there is at most one.
+  enum Pending : std::uint8_t { zero = 1, linked = 2, unlocked = 4, leaf = 8, clear = 16 };
 
   struct Cpu {
     bool own = false;  ///< the second round, for its own address
     Step step = Step::read_root;
     std::uint8_t table = 0;  ///< page + 1, from its allocation to its link
-    Pending pending = Pending::none;
-    std::uint8_t pending_page = 0;  ///< page + 1 that the store is to, or that it links
-    bool pending_own = false;       ///< which slot a link is for
+    std::uint8_t pending = 0;
+    std::uint8_t pending_page = 0;  ///< page + 1 that a store of words is to
+    std::uint8_t pending_link = 0;  ///< page + 1 that is linked
+    bool pending_own = false;       ///< which slot the link is for
 
     auto operator<=>(const Cpu&) const = default;
   };
@@ -71,7 +72,6 @@ class InstallMachine {
  public:
   using State = InstallState;
   using Step = State::Step;
-  using Pending = State::Pending;
 
   explicit InstallMachine(Install i) : i_(i) {}
 
@@ -85,10 +85,9 @@ class InstallMachine {
   void next(const State& s, Sink&& sink) const {
     for (unsigned c = 0; c < i_.cpus; ++c) {
       step(s, c, sink);
-      if (s.cpus[c].pending != Pending::none) {
+      for (unsigned what = State::zero; what <= State::clear; what *= 2) {
         State n = s;
-        drain(n, c);
-        sink(n);
+        if (drain(n, c, what)) sink(n);
       }
     }
   }
@@ -96,35 +95,44 @@ class InstallMachine {
  private:
   static unsigned slot_of(unsigned cpu, bool own) { return own ? cpu : max_cpus; }
 
-  void drain(State& s, unsigned c) const {
+  /// False when it is not there, or must wait: an unlock for the link before it.
+  bool drain(State& s, unsigned c, unsigned what) const {
     auto& me = s.cpus[c];
+    if ((me.pending & what) == 0) return false;
     const unsigned page = me.pending_page - 1u;
-    switch (me.pending) {
-      case Pending::none: return;
-      case Pending::zero: s.words[page] = State::Word::zero; break;
-      case Pending::link: s.slots[slot_of(c, me.pending_own)] = me.pending_page; break;
-      case Pending::leaf: s.words[page] = State::Word::leaf; break;
-      case Pending::clear:
+    switch (what) {
+      case State::zero: s.words[page] = State::Word::zero; break;
+      case State::linked:
+        s.slots[slot_of(c, me.pending_own)] = me.pending_link;
+        me.pending_link = 0;
+        me.pending_own = false;
+        break;
+      case State::unlocked:
+        if ((me.pending & State::linked) != 0) return false;
+        s.lock_holder = 0;
+        break;
+      case State::leaf: s.words[page] = State::Word::leaf; break;
+      case State::clear:
         s.words[page] = State::Word::zero;
         s.held[c].make_stale(static_cast<std::uint8_t>((1u << i_.cpus) - 1));
         break;
+      default: break;
     }
-    me.pending = Pending::none;
-    me.pending_page = 0;
-    me.pending_own = false;
+    me.pending &= static_cast<std::uint8_t>(~what);
+    if ((me.pending & (State::zero | State::leaf | State::clear)) == 0) me.pending_page = 0;
+    return true;
   }
 
-  void buffer(State& s, unsigned c, Pending what, unsigned page_plus_1) const {
+  static void buffer(State& s, unsigned c, unsigned what, unsigned page_plus_1) {
     auto& me = s.cpus[c];
-    me.pending = what;
+    me.pending |= static_cast<std::uint8_t>(what);
     me.pending_page = static_cast<std::uint8_t>(page_plus_1);
-    me.pending_own = what == Pending::link && me.own;
   }
 
   /// The slot as this CPU reads it: its own buffered link counts.
   std::uint8_t table_at(const State& s, unsigned c, bool own) const {
     const auto& me = s.cpus[c];
-    if (me.pending == Pending::link && me.pending_own == own) return me.pending_page;
+    if ((me.pending & State::linked) != 0 && me.pending_own == own) return me.pending_link;
     return s.slots[slot_of(c, own)];
   }
 
@@ -160,34 +168,37 @@ class InstallMachine {
         break;
       }
       case Step::zero:
-        buffer(s, c, Pending::zero, me.table);
+        buffer(s, c, State::zero, me.table);
         go(Step::dsb_zeroes);
         break;
       case Step::dsb_zeroes:
-        drain(s, c);
+        if (me.pending != 0) return;
+        for (Held& h : s.held) h.dsb_ishst(c);
         go(Step::link);
         break;
       case Step::link:
-        buffer(s, c, Pending::link, me.table);
+        me.pending |= State::linked;
+        me.pending_link = me.table;
+        me.pending_own = me.own;
         me.table = 0;
         go(Step::unlock);
         break;
       case Step::unlock:
-        drain(s, c);
-        s.lock_holder = 0;
+        me.pending |= State::unlocked;
         table_is_there();
         break;
       case Step::map:
-        buffer(s, c, Pending::leaf, own_table);
+        buffer(s, c, State::leaf, own_table);
         go(Step::dsb_map);
         break;
       case Step::unmap:
-        buffer(s, c, Pending::clear, own_table);
+        buffer(s, c, State::clear, own_table);
         go(Step::dsb_unmap);
         break;
       case Step::dsb_map:
       case Step::dsb_unmap:
-        drain(s, c);
+        if (me.pending != 0) return;
+        for (Held& h : s.held) h.dsb_ishst(c);
         go(me.step == Step::dsb_map ? Step::isb_map : Step::tlbi);
         break;
       case Step::tlbi:
@@ -195,6 +206,7 @@ class InstallMachine {
         go(Step::dsb_tlbi);
         break;
       case Step::dsb_tlbi:
+        if (me.pending != 0) return;
         for (Held& h : s.held) h.dsb(c);
         go(Step::isb);
         break;

@@ -41,9 +41,10 @@ struct Teardown {
 enum class Word : std::uint8_t { none, leaf_old, leaf, no_leaf };
 
 struct TeardownState {
-  std::uint8_t remover = 0;  ///< program counter
-  std::uint8_t valid = 0;    ///< in memory
-  std::uint8_t pending = 0;  ///< clears in the remover's write buffer
+  std::uint8_t remover = 0;          ///< program counter
+  std::uint8_t valid = 0;            ///< in memory
+  std::uint8_t pending = 0;          ///< clears in the remover's write buffer
+  std::uint8_t pending_release = 0;  ///< pages whose release is there, behind what is older
   std::array<Held, descriptor_count> held{};
   Held first_word{};  ///< a leaf that hardware may have made of a word in table 0
 
@@ -89,9 +90,10 @@ class TeardownMachine {
     for (unsigned i = 0; i < t_.reusers; ++i) reuser(s, i, sink);
     for (unsigned d = 0; d < descriptor_count; ++d)
       if (bit(s.pending, d)) sink(drained(s, d));
+    release_drains(s, sink);
     for (unsigned i = 0; i < t_.reusers; ++i)
       if (s.reusers[i].buffered_for != 0) sink(word_drained(s, i));
-    if (walked(s) && s.words[0] == Word::leaf_old) sink(first_word_is(s, Word::leaf));
+    if (walked(s) && s.words[0] == Word::leaf_old) sink(first_word_is(s, Word::leaf));  // by hardware
   }
 
  private:
@@ -108,10 +110,18 @@ class TeardownMachine {
     s.held[d].make_stale(cpus());
     return s;
   }
-  State all_drained(State s) const {
-    for (unsigned d = 0; d < descriptor_count; ++d)
-      if (bit(s.pending, d)) s = drained(s, d);
-    return s;
+  /// Barriers wait for it.
+  static bool all_drained(const State& s) { return s.pending == 0 && s.pending_release == 0; }
+  /// The oldest release is there once the clears before it are visible.
+  template <typename Sink>
+  void release_drains(State s, Sink&& sink) const {
+    for (const Instruction& i : t_.program) {
+      if (i.kind == Instruction::Kind::clear && (s.pending & i.mask) != 0) return;
+      if (i.kind != Instruction::Kind::release || !bit(s.pending_release, i.page)) continue;
+      s.pending_release &= static_cast<std::uint8_t>(~one(i.page));
+      s.released |= one(i.page);
+      return sink(s);
+    }
   }
 
   template <typename Fn>
@@ -128,37 +138,34 @@ class TeardownMachine {
     switch (i.kind) {
       case Instruction::Kind::read: break;
       case Instruction::Kind::clear: s.pending |= i.mask; break;
-      case Instruction::Kind::dsb_ishst: s = all_drained(s); break;
+      case Instruction::Kind::dsb_ishst:
+        if (!all_drained(s)) return;
+        for_each_held(s, 0xff, [](Held& h) { h.dsb_ishst(0); });
+        break;
       case Instruction::Kind::tlbi: for_each_held(s, i.mask, [](Held& h) { h.tlbi(0); }); break;
       case Instruction::Kind::dsb_ish:
-        s = all_drained(s);
+        if (!all_drained(s)) return;
         for_each_held(s, 0xff, [](Held& h) { h.dsb(0); });
         break;
       case Instruction::Kind::isb: for_each_held(s, 0xff, [](Held& h) { h.isb(0); }); break;
-      case Instruction::Kind::release:
-        s = all_drained(s);
-        s.released |= one(i.page);
-        break;
+      case Instruction::Kind::release: s.pending_release |= one(i.page); break;
     }
     sink(s);
   }
 
-  /// Both outcomes where a stale descriptor allows what memory forbids.
+  /// Every outcome that memory and stale descriptors allow.
   template <typename Sink>
   void loader(const State& s, unsigned i, Sink&& sink) const {
     const auto& me = s.loaders[i];
     if (me.done == t_.load_from.size()) return;
     const unsigned cpu = cpu_of_loader(i);
     const unsigned leaf = t_.load_from[me.done];
-    bool mapped = false;
-    bool stale = false;
-    if (leaf == Teardown::first_word) {
-      stale = s.first_word.held_by(cpu) || (s.held[leaf_count].held_by(cpu) && s.words[0] == Word::leaf);
-    } else {
-      mapped = bit(s.valid, leaf) && bit(s.valid, leaf_count + table_of(leaf));
-      stale = s.held[leaf].held_by(cpu) ||
-              (s.held[leaf_count + table_of(leaf)].held_by(cpu) && bit(s.valid, leaf));
-    }
+    const bool special = leaf == Teardown::first_word;
+    const unsigned table = leaf_count + (special ? 0 : table_of(leaf));
+    const bool linked = bit(s.valid, table), table_held = s.held[table].held_by(cpu);
+    const bool in_table =
+        special ? s.words[0] == Word::leaf || s.words[0] == Word::leaf_old : bit(s.valid, leaf);
+    const bool leaf_held = special ? s.first_word.held_by(cpu) : s.held[leaf].held_by(cpu);
     auto go_on = [&](bool fault) {
       State n = s;
       auto& l = n.loaders[i];
@@ -166,8 +173,10 @@ class TeardownMachine {
       l.faults = l.done == t_.load_from.size() ? 0 : static_cast<std::uint8_t>(l.faults + fault);
       sink(n);
     };
-    if (mapped || stale) go_on(false);
-    if (!mapped) go_on(true);
+    if (leaf_held || ((linked || table_held) && in_table)) go_on(false);
+    // A fault is one of the root's level or one of the table's.
+    if (!linked) go_on(true);
+    if ((linked || table_held) && !in_table) go_on(true);
   }
 
   template <typename Sink>
@@ -218,7 +227,8 @@ class TeardownMachine {
   /// Table 0 is no longer linked when its first word changes: only stale table entries lead to it.
   State first_word_is(State s, Word w) const {
     s.words[0] = w;
-    if (w == Word::leaf && walked(s)) s.first_word.make_stale(s.held[leaf_count].holders);
+    const bool cacheable = w == Word::leaf || w == Word::leaf_old;  // hardware sets the flag of an old one
+    if (cacheable && walked(s)) s.first_word.make_stale(s.held[leaf_count].holders);
     return s;
   }
   bool walked(const State& s) const { return t_.tables_are_pages && s.held[leaf_count].holders != 0; }
