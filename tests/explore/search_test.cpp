@@ -179,7 +179,7 @@ TEST(StateStore, KeepsStatesExactly) {
   for (unsigned round = 0; round < 2; ++round)  // the second time everything is known
     for (std::uint32_t env = 1; env < 60; ++env)
       for (std::uint32_t local : {0u, 7u, 100'000u, 3'000'000u}) {
-        store.reach(0, Choice(0, env), env, local);
+        store.reach(0, Choice(0, env), {env, local, 0, 0});
         System::State s{env, {}};
         s.locals[0] = local;
         if (round == 0) expected.push_back(s);
@@ -192,10 +192,10 @@ TEST(StateStore, KeepsStatesExactly) {
 TEST(StateStore, TheFirstWayToAStateStays) {
   StateStore store(1);
   store.insert(System::State{});
-  store.reach(0, Choice(0, 3), 1, 1);
+  store.reach(0, Choice(0, 3), {1, 1, 0, 0});
   store.settle();
-  store.reach(1, Choice(0, 4), 2, 2);
-  store.reach(0, Choice(0, 5), 2, 2);
+  store.reach(1, Choice(0, 4), {2, 2, 0, 0});
+  store.reach(0, Choice(0, 5), {2, 2, 0, 0});
   store.settle();
   ASSERT_EQ(store.size(), 3u);
   EXPECT_EQ(store.parent(2), 1u);
@@ -207,7 +207,7 @@ TEST(StateStore, AFullPackingIsAnErrorAndNoSilentMerge) {
   store.insert(System::State{});
   EXPECT_THROW(
       {
-        for (std::uint32_t local = 0; local < 0x20000; ++local) store.reach(0, Choice(0, 0), 0, local);
+        for (std::uint32_t local = 0; local < 0x20000; ++local) store.reach(0, Choice(0, 0), {0, local, 0, 0});
       },
       std::length_error);
 }

@@ -184,7 +184,10 @@ class InstallMachine {
         go(Step::unlock);
         break;
       case Step::unlock:
-        me.pending |= State::unlocked;
+        if (me.pending == 0)
+          s.lock_holder = 0;  // at once, when nothing is older
+        else
+          me.pending |= State::unlocked;
         table_is_there();
         break;
       case Step::map:
