@@ -29,7 +29,7 @@ HotRemoveConfig vmemmap(std::string_view name, VmemmapKind kind) {
 
 CheckResult run(const HotRemoveConfig& c) {
   explore::SearchOptions options;
-  options.bounds.states = 3'000'000;
+  options.bounds.states = 8'000'000;
   return check(c, options);
 }
 /// "harm cause", or "safe", or "bound".
