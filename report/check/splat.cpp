@@ -34,8 +34,8 @@ void write_holders(std::ostream& out, const Story& story, const model::Violation
   for (const Held& h : story.held) {
     if (!h.entry.same_value(e)) continue;
     out << fmt::format(" stale since step {}", h.since);
-    if (const StoryLine* l = origin(story, h.since); l != nullptr && !l->function.empty())
-      out << fmt::format(", {} in {}", l->who, l->function);
+    if (const StoryLine* l = origin(story, h.since); l != nullptr && !l->code.empty())
+      out << fmt::format(", {} in {}", l->who, l->code);
     out << '\n';
   }
 }

@@ -120,10 +120,12 @@ class Teller {
         last_site = e.site;
         line.function = e.site.function();
         line.text = operation(e, line);
+        line.code = last_site.function();
         break;
       case Event::Kind::drain:
         last_site = origin_[{e.cpu, e.drained.slot.value}];
         line.function = "(store buffer)";
+        line.code = last_site.function();
         line.text = becomes_visible(e);
         break;
       case Event::Kind::interrupt:
@@ -168,7 +170,6 @@ class Teller {
       case model::Buffered::Kind::call: return "a grace period begins for what it has queued";
       case model::Buffered::Kind::free: {
         const vmsa::PhysRange given{e.drained.slot, PhysAddr(e.drained.value)};
-        gives_away(e, given);
         return fmt::format("memory {} is there for others to take", memory(given));
       }
       default: return "its store becomes visible to every walker";
@@ -194,7 +195,11 @@ class Teller {
         e.op);
   }
   void gives_away(const Event& e, vmsa::PhysRange range) {
-    if (range.contains(finding_.page)) released = {step_, e.cpu, last_site.function()};
+    origin_[{e.cpu, range.start.value}] = e.site;
+    if (range.contains(finding_.page)) released = {step_, e.cpu, e.site.function()};
+  }
+  vmsa::PhysRange pages(PhysAddr start, unsigned order) const {
+    return {start, start + (r_.page_size() << order)};
   }
 
   /// A DSB takes an entry from all but its issuer, whose own pipeline an ISB has to synchronise.
@@ -299,7 +304,7 @@ class Teller {
     return fmt::format("zeroes page {:#x}", o.page.value);
   }
   std::string words(const Event& e, const op::FreePages& o) {
-    origin_[{e.cpu, o.page.value}] = e.site;
+    gives_away(e, pages(o.page, o.order));
     return fmt::format("frees {} {:#x}", use_name(o.use), o.page.value) +
            (o.order > 0 ? fmt::format(" of order {}", o.order) : "");
   }
@@ -312,7 +317,7 @@ class Teller {
                        model::from_word<machine::Deferred>(e.answer).page.value);
   }
   std::string words(const Event& e, const op::ReleaseRange& o) {
-    origin_[{e.cpu, o.range.start.value}] = e.site;
+    gives_away(e, o.range);
     return fmt::format("hands memory {} back to its provider", memory(o.range));
   }
   static std::string memory(vmsa::PhysRange r) {
@@ -376,7 +381,8 @@ class Teller {
   std::string words(const Event&, const op::EndSection&) { return "leaves its read section"; }
   std::string words(const Event&, const op::BeginGrace&) { return "waits for all read sections of now"; }
   std::string words(const Event&, const op::AwaitGrace&) { return "its grace period has ended"; }
-  std::string words(const Event&, const op::FreeAfterGrace& o) {
+  std::string words(const Event& e, const op::FreeAfterGrace& o) {
+    gives_away(e, pages(o.page, o.order));
     return fmt::format("frees {} {:#x} after a grace period", use_name(o.use), o.page.value);
   }
   std::string words(const Event&, const op::Rely& o) {

@@ -15,7 +15,8 @@ namespace shootdown::report {
 struct StoryLine {
   unsigned step = 0;     ///< of the path, from 1; one step may take several lines
   std::string who;       ///< "CPU 1"; for stores that become visible and hardware walks too
-  std::string function;  ///< empty when no code of that CPU acted
+  std::string function;  ///< what acts: empty when no code of that CPU did
+  std::string code;      ///< the function that asked for it, earlier when a store leaves its buffer
   std::string text;
   std::vector<std::string> notes;  ///< what it did to stale entries, and the finding
   bool reading = false;            ///< a look at a descriptor or a page: left out of short timelines

@@ -207,7 +207,8 @@ TEST(StateStore, AFullPackingIsAnErrorAndNoSilentMerge) {
   store.insert(System::State{});
   EXPECT_THROW(
       {
-        for (std::uint32_t local = 0; local < 0x20000; ++local) store.reach(0, Choice(0, 0), {0, local, 0, 0});
+        for (std::uint32_t local = 0; local < 0x20000; ++local)
+          store.reach(0, Choice(0, 0), {0, local, 0, 0});
       },
       std::length_error);
 }

@@ -75,7 +75,7 @@ TEST(Between, ANewTableOfWhichTheFirstWordIsZeroed) {
   add.experiment = Experiment::hot_add;
   EXPECT_EQ(
       verdict(mutant(add, model::kind_of<model::op::ClearPage>, "alloc_table", Weakening::clear_first_word)),
-      "walker-table none");
+      "stale-table none");
   EXPECT_EQ(verdict(add), "safe");
 }
 
@@ -135,15 +135,10 @@ void one_operation_of_three_pages(ModelMachine& m, VirtRange range) {
   });
 }
 
-TEST(Between, ARangeThatNoOperandSaysIsAnError) {
+TEST(Between, ARangeThatNoOperandSaysIsAWarning) {
   const HotRemoveConfig c = in(Extent::inside, linear("B"));
   ASSERT_EQ(arrange(c).range.size(), 3 * by_pages.page_size()) << "it would cover exactly what is removed";
-  try {
-    verdict_of<by_pages>(c, one_operation_of_three_pages);
-    ADD_FAILURE() << "no machine has this instruction";
-  } catch (const std::logic_error& e) {
-    EXPECT_STREQ(e.what(), "model: no SCALE and NUM of a range TLBI say 3 pages (R_QKRKL)");
-  }
+  EXPECT_EQ(verdict_of<by_pages>(c, one_operation_of_three_pages), "warning none") << "R_QKRKL";
 }
 
 }  // namespace

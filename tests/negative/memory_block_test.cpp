@@ -123,7 +123,7 @@ TEST(MemoryBlock, CarvedStructPagesFreedToTheAllocator) {
   const mm::RemovePlan forgetful{strategy("B")};
   const auto found = model::search_small(with_remover<blocks>(
       c, [=](ModelMachine& m) { mm::try_remove_memory<blocks>(m, a.map, a.range, forgetful); }));
-  EXPECT_EQ(verdict(found), "stale-page no-tlbi") << "the linear map still leads to them";
+  EXPECT_EQ(verdict(found), "stale-page freed-early") << "the linear map still leads to them";
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ TEST(CheckJson, Safe) {
       R"("tables_whole":1,"tables_in_part":2,"tables_shared":0,"leftover_words":3,)"
       R"("range_tlbi":{"pages":6,"scale":0,"num":2}},)"
       R"("bounds":{"states":1000,"bytes":1073741824,"hit":null},"verdict":"safe","harm":null,"cause":null,)"
-      R"("tables_retained":0,"states":1234,"transitions":5678,"seconds":0.5,"replay":null})");
+      R"("tables_retained":0,"states":1234,"transitions":5678,"seconds":0.5,"audit_seconds":0.0,)"
+      R"("rules":[],"replay":null})");
 }
 
 TEST(CheckJson, VmemmapHasNoMapping) {

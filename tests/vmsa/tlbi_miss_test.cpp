@@ -3,6 +3,7 @@
 // rules about hints and granules, against tlbi_miss() over every combination of operation, entry and operand.
 #include <gtest/gtest.h>
 
+#include <utility>
 #include <vector>
 
 #include "tests/vmsa/show.hpp"
@@ -24,7 +25,8 @@ constexpr struct {
              {"table, same ASID", true, true, own},
              {"table, other ASID", true, true, foreign}};
 
-/// What is removed when address, hint and granule are right: 1 yes, 0 no, s by Linux's reading only.
+/// What is removed when address, hint and granule are right: 1 yes, 0 no, u only of a user address, whose tables belong
+/// to an ASID, s the same and by Linux's reading only.
 constexpr struct {
   TlbiTarget target;
   bool last_level;
@@ -32,16 +34,17 @@ constexpr struct {
 } obligations[] = {
     {TlbiTarget::all, false, "11111"},     //
     {TlbiTarget::asid, false, "010s0"},    // "from any level", but also "non-global, from the final level"
-    {TlbiTarget::va, false, "11010"},      // never another ASID's walk-cache entry, not even under TTBR1
+    {TlbiTarget::va, false, "110u0"},      // never another ASID's walk-cache entry, and none under TTBR1
     {TlbiTarget::va, true, "11000"},       //
     {TlbiTarget::va_all, false, "11111"},  //
     {TlbiTarget::va_all, true, "11100"},   //
 };
 
-bool removed(TlbiOp op, std::size_t kind, Reading reading) {
+bool removed(TlbiOp op, std::size_t kind, bool kernel, Reading reading) {
   for (const auto& row : obligations)
     if (row.target == op.target && row.last_level == op.last_level)
-      return row.removes[kind] == '1' || (row.removes[kind] == 's' && reading == Reading::linux_kernel);
+      return row.removes[kind] == '1' || (row.removes[kind] == 'u' && !kernel) ||
+             (row.removes[kind] == 's' && !kernel && reading == Reading::linux_kernel);
   ADD_FAILURE() << "no row for " << tlbi_name(op).c_str();
   return false;
 }
@@ -56,17 +59,18 @@ TEST(TlbiMiss, TheWholeTruthTable) {
       for (std::size_t kind = 0; kind < std::size(kinds); ++kind)
         for (Level level = r.root_level(); level <= page_level; level = level.next())
           for (std::optional<Level> ttl : hints())
-            for (bool there : {true, false})
+            for (const auto& [there, kernel] :
+                 {std::pair{true, true}, {true, false}, {false, true}, {false, false}})
               for (unsigned granule : {12u, 14u, 16u})
                 for (Reading reading : {Reading::linux_kernel, Reading::strict}) {
-                  const VirtAddr base(std::uint64_t{0} - (std::uint64_t{1} << 52));
+                  const VirtAddr base(kernel ? std::uint64_t{0} - (std::uint64_t{1} << 52) : 0);
                   const std::uint64_t span = r.span(level);
                   Tlbi t{.op = op, .va = base, .ttl = ttl, .asid = own, .page_shift = granule};
                   if (op.range) t.pages = 2;
                   CachedEntry e{level, base, kinds[kind].table, kinds[kind].global, kinds[kind].asid};
-                  if (!there) e.va = base - span;
+                  if (!there) e.va = kernel ? base - span : base + 4 * span;
 
-                  bool want = removed(op, kind, reading);
+                  bool want = removed(op, kind, kernel, reading);
                   if (op.by_va()) {
                     const bool level1 = granule != 14 || r.lpa2;
                     const bool level0 = granule == 12 && r.lpa2 && !op.range;
@@ -79,16 +83,19 @@ TEST(TlbiMiss, TheWholeTruthTable) {
                   if ((tlbi_miss(r, t, e, reading) == Miss::none) != want)
                     FAIL() << show(r) << " " << show(t) << " granule " << granule << " against "
                            << kinds[kind].name << " at level " << level.value
-                           << (there ? " there" : " elsewhere") << " reading " << int(reading);
+                           << (there ? " there" : " elsewhere") << (kernel ? " of the kernel" : " of a user")
+                           << " reading " << int(reading);
                 }
 }
 
 TEST(TlbiMiss, LinuxReadingIsTheDefault) {
   const Regime r = regime(12, 48);
-  const CachedEntry table{.level = pmd_level, .va = r.base(), .table = true, .asid = own};
+  CachedEntry table{.level = pmd_level, .va = VirtAddr{}, .table = true, .asid = own};
   const Tlbi t{.op = aside1is, .asid = own};
   EXPECT_EQ(tlbi_miss(r, t, table), Miss::none);
   EXPECT_EQ(tlbi_miss(r, t, table, Reading::strict), Miss::last_level);
+  table.va = r.base();
+  EXPECT_EQ(tlbi_miss(r, t, table), Miss::asid) << "whichever ASID was current when it was walked";
 }
 
 /// One thing wrong at a time, and the name that it gets.
