@@ -173,7 +173,7 @@ class InstallMachine {
         break;
       case Step::dsb_zeroes:
         if (me.pending != 0) return;
-        for (Held& h : s.held) h.dsb_ishst(c);
+        s.held[c].dsb_ishst(c);  // no TLBI of its own names the others
         go(Step::link);
         break;
       case Step::link:
@@ -201,7 +201,7 @@ class InstallMachine {
       case Step::dsb_map:
       case Step::dsb_unmap:
         if (me.pending != 0) return;
-        for (Held& h : s.held) h.dsb_ishst(c);
+        s.held[c].dsb_ishst(c);  // no TLBI of its own names the others
         go(me.step == Step::dsb_map ? Step::isb_map : Step::tlbi);
         break;
       case Step::tlbi:
@@ -210,7 +210,7 @@ class InstallMachine {
         break;
       case Step::dsb_tlbi:
         if (me.pending != 0) return;
-        for (Held& h : s.held) h.dsb(c);
+        s.held[c].dsb(c);
         go(Step::isb);
         break;
       case Step::isb_map:
