@@ -80,13 +80,23 @@ struct Both {
   bool linked(unsigned t) const { return memory.read(slot(t)).valid(); }
   static PhysAddr slot(unsigned t) { return above + 8 * t; }
 
+  /// What stands for a whole contiguous group goes stale at each of its addresses that memory has otherwise. Whoever
+  /// feeds the set says so; the audit's judge does not yet.
+  void goes_stale(const Place& place, PhysAddr slot, Descriptor old) {
+    stale.add(place, true, slot, old, shadow.cpus(), {});
+    shadow::for_each_group_member(regime, {place, slot, old}, [&](const shadow::Held& other) {
+      if (memory.read(other.slot) != other.value)
+        stale.add(other.place, true, other.slot, other.value, shadow.cpus(), {});
+    });
+  }
+
   /// A store to a slot that the current tables lead to.
   void store(const Place& place, PhysAddr slot, Descriptor now) {
     const Descriptor old = memory.read(slot);
     if (old == now) return;
     memory.words[slot] = now;
     shadow.store_linked(memory, place, slot, old, now);
-    stale.add(place, true, slot, old, shadow.cpus(), {});
+    goes_stale(place, slot, old);
     stale.make_current(place, true, slot, now);
   }
   /// Links a table or unlinks it, with all that it holds.
@@ -99,7 +109,7 @@ struct Both {
       if (link)
         stale.make_current(place_of(t, i), true, audit::slot(t, i), d);
       else
-        stale.add(place_of(t, i), true, audit::slot(t, i), d, shadow.cpus(), {});
+        goes_stale(place_of(t, i), audit::slot(t, i), d);
     }
   }
   void tlbi(unsigned cpu, const vmsa::Tlbi& t) {
