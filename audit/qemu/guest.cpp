@@ -29,6 +29,8 @@ constexpr std::size_t console_lines_kept = 30;
 constexpr int poll_ms = 200;
 constexpr int pipe_bytes = 1 << 20;
 
+std::string killed(int status) { return fmt::format("QEMU was killed by signal {}", status - 128); }
+
 /// A file without a name, which the child opens through its descriptor and which cannot be left behind.
 Expected<FileDescriptor> memory_file(const char* name, std::string_view contents) {
   FileDescriptor fd(memfd_create(name, MFD_CLOEXEC));
@@ -184,7 +186,7 @@ class Run {
       if (const std::size_t at = line.find(panic); at != line.npos)
         return fmt::format("the guest panicked: {}", line.substr(at + panic.size()));
     if (status == 0) return "the guest ended before its workload did";
-    if (status > 128) return fmt::format("QEMU was killed by signal {}", status - 128);
+    if (status > 128) return killed(status);
     return fmt::format("QEMU ended with status {}", status);
   }
 
@@ -286,8 +288,14 @@ Expected<GuestOutcome> run_guest(const GuestOptions& options, const GuestCallbac
   if (auto ready = qmp.handshake(); !ready) {
     Error error = ready.error();
     std::array<char, 2048> said;
-    const ssize_t n = process->poll_status() >= 0 ? read(process->console(), said.data(), said.size()) : 0;
-    error.message = fmt::format("{} does not start", qemu_program);
+    int status = process->poll_status();
+    // Its sockets close a moment before its status is there.
+    for (int i = 0; status < 0 && i < 5; ++i) poll(nullptr, 0, poll_ms), status = process->poll_status();
+    const ssize_t n = status >= 0 ? read(process->console(), said.data(), said.size()) : 0;
+    if (status > 128)  // somebody else's doing, and not for want of a QEMU that can
+      error = {ExitCode::guest_failed, killed(status), {}};
+    else
+      error.message = fmt::format("{} does not start", qemu_program);
     error.details.assign(said.data(), static_cast<std::size_t>(n > 0 ? n : 0));
     return tl::unexpected(std::move(error));
   }
