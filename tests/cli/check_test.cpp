@@ -58,7 +58,8 @@ TEST(Check, JsonHasTheKeysInTheirOrder) {
   EXPECT_THAT(keys, ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path",
                                 "mapping", "vmemmap", "extent", "memmap_on_memory", "layout", "table_rule",
                                 "features", "geometry", "world", "bounds", "verdict", "harm", "cause",
-                                "tables_retained", "states", "transitions", "seconds", "replay"));
+                                "tables_retained", "states", "transitions", "seconds", "audit_seconds", "rules",
+                                "replay"));
   EXPECT_EQ(j["verdict"], "unsafe");
   EXPECT_EQ(j["harm"], "stale-table");
   EXPECT_EQ(j["cause"], "freed-early");
