@@ -55,11 +55,11 @@ TEST(Check, JsonHasTheKeysInTheirOrder) {
   const ordered_json j = ordered_json::parse(f.out);
   std::vector<std::string> keys;
   for (const auto& [key, value] : j.items()) keys.push_back(key);
-  EXPECT_THAT(keys, ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path",
-                                "mapping", "vmemmap", "extent", "memmap_on_memory", "layout", "table_rule",
-                                "features", "geometry", "world", "bounds", "verdict", "harm", "cause",
-                                "tables_retained", "states", "transitions", "seconds", "audit_seconds", "rules",
-                                "replay"));
+  EXPECT_THAT(keys,
+              ElementsAre("command", "scenario", "strategy", "granule", "va_bits", "cpus", "path", "mapping",
+                          "vmemmap", "extent", "memmap_on_memory", "layout", "table_rule", "features",
+                          "geometry", "world", "bounds", "verdict", "harm", "cause", "tables_retained",
+                          "states", "transitions", "seconds", "audit_seconds", "rules", "replay"));
   EXPECT_EQ(j["verdict"], "unsafe");
   EXPECT_EQ(j["harm"], "stale-table");
   EXPECT_EQ(j["cause"], "freed-early");

@@ -3,7 +3,7 @@
 # tests/mutants/run.sh [--sample | --all | --record] [NAME PREFIX...]: plants the mutants of mutants.txt in the checker, one
 # at a time, and demands that the tests notice. The source tree is not touched: a changed file lies in a folder that is
 # searched first, the translation units that need it are compiled again and linked before the libraries of the build.
-#   --sample   those that are marked `sample` (what ./test runs)
+#   --sample   those that are marked `sample`
 #   --record   every suite in turn until one fails, and its first failing test is printed
 # A mutant that no test kills, that does not compile, or whose text is no longer in its file, fails the run.
 set -euo pipefail
