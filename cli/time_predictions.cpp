@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/time.hpp"
+#include "report/time.hpp"
 #include "scenario/predictions.hpp"
 
 namespace shootdown::cli {
@@ -12,6 +13,7 @@ namespace shootdown::cli {
 namespace {
 
 using nlohmann::ordered_json;
+using report::readable_number;
 using scenario::Prediction;
 
 const char* verdict(const Prediction& p) { return p.inside() ? "inside" : "MISSES"; }
@@ -35,15 +37,14 @@ ordered_json prediction_json(const Prediction& p) {
           {"remark", p.remark.empty() ? ordered_json(nullptr) : ordered_json(p.remark)}};
 }
 
-/// Three digits, as all estimates have.
-std::string number(double x) { return x < 999.5 ? fmt::format("{:.3g}", x) : fmt::format("{:.0f}", x); }
-
 void write_prediction(std::ostream& out, const Prediction& p) {
-  const std::string published = p.published_low == p.published_high
-                                    ? number(p.published_low)
-                                    : number(p.published_low) + " .. " + number(p.published_high);
-  out << fmt::format("{:<23}{:>3}{:>14}{:>9}  {:<16}{:<8}{}\n", p.name, p.unit, published, number(p.ours),
-                     number(p.ours_low) + " .. " + number(p.ours_high), verdict(p),
+  const std::string published =
+      p.published_low == p.published_high
+          ? readable_number(p.published_low)
+          : readable_number(p.published_low) + " .. " + readable_number(p.published_high);
+  out << fmt::format("{:<23}{:>3}{:>14}{:>9}  {:<16}{:<8}{}\n", p.name, p.unit, published,
+                     readable_number(p.ours),
+                     readable_number(p.ours_low) + " .. " + readable_number(p.ours_high), verdict(p),
                      p.fitted.empty() ? "predicted" : fmt::format("fitted: {}", p.fitted));
   out << fmt::format("    {}\n    {}; ours: {}, {} CPUs\n", p.what, p.source, p.profile, p.cpus);
   if (!p.remark.empty()) out << fmt::format("    {}\n", p.remark);

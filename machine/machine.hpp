@@ -32,6 +32,20 @@ struct Anywhere {
   static constexpr Anywhere current() { return {}; }
 };
 
+/// A read-modify-write as a read and a write: for machines on which no other CPU comes between the two.
+template <typename Machine>
+Descriptor in_two_steps(Machine& m, const op::Cmpxchg& o) {
+  const Descriptor old = m.read_once(o.slot);
+  if (old == o.expected) m.write_once(o.slot, o.desired);
+  return old;
+}
+template <typename Machine>
+Descriptor in_two_steps(Machine& m, const op::FetchUpdate& o) {
+  const Descriptor old = m.read_once(o.slot);
+  m.write_once(o.slot, op::updated(o.update, old, o.operand));
+  return old;
+}
+
 /// The operations as calls, `m.read_once(slot)`: what a machine inherits. `Self` has one `perform(op, Where)` for each
 /// of `Operations`; `Where` is std::source_location or Anywhere.
 template <typename Self, typename Where = Anywhere>

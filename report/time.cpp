@@ -38,6 +38,10 @@ std::string readable_time(Nanoseconds time) {
   return "0";
 }
 
+std::string readable_number(double x) {
+  return x < 999.5 ? fmt::format("{:.3g}", x) : fmt::format("{:.0f}", x);
+}
+
 std::string readable_bytes(timed::Bytes bytes) {
   constexpr std::array<std::pair<unsigned, char>, 4> units{{{40, 'T'}, {30, 'G'}, {20, 'M'}, {10, 'K'}}};
   for (const auto& [shift, name] : units)

@@ -72,6 +72,8 @@ std::string readable_features(bool range_tlbi, std::string_view bbm);
 std::string readable_figures(const std::array<unsigned, timed::status_names.size()>& counts);
 /// "60.2 s", "417 us": three digits.
 std::string readable_time(timed::Nanoseconds time);
+/// "60.2", "0.417", "12034": three digits, and all of those before the point.
+std::string readable_number(double x);
 /// "480G", "1.5T", "128M".
 std::string readable_bytes(timed::Bytes bytes);
 

@@ -85,16 +85,8 @@ class TimedMachine : public machine::Calls<TimedMachine> {
     count(o.value.none() ? Event::descriptor_clear : Event::descriptor_set);
     *arena_.word(o.slot) = o.value.bits;
   }
-  Descriptor perform(const op::Cmpxchg& o, Anywhere) {
-    const Descriptor old = read_once(o.slot);
-    if (old == o.expected) write_once(o.slot, o.desired);
-    return old;
-  }
-  Descriptor perform(const op::FetchUpdate& o, Anywhere) {
-    const Descriptor old = read_once(o.slot);
-    write_once(o.slot, op::updated(o.update, old, o.operand));
-    return old;
-  }
+  Descriptor perform(const op::Cmpxchg& o, Anywhere) { return machine::in_two_steps(*this, o); }
+  Descriptor perform(const op::FetchUpdate& o, Anywhere) { return machine::in_two_steps(*this, o); }
   void perform(const op::Dmb&, Anywhere) {
   }  // no more than a few cycles of its own CPU: nothing that a profile knows
 

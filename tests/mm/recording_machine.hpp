@@ -74,16 +74,8 @@ class RecordingMachine : public machine::Calls<RecordingMachine> {
     else
       memory_[o.slot.value] = o.value.bits;
   }
-  Descriptor perform(const op::Cmpxchg& o, Anywhere) {
-    const Descriptor old = read_once(o.slot);
-    if (old == o.expected) write_once(o.slot, o.desired);
-    return old;
-  }
-  Descriptor perform(const op::FetchUpdate& o, Anywhere) {
-    const Descriptor old = read_once(o.slot);
-    write_once(o.slot, op::updated(o.update, old, o.operand));
-    return old;
-  }
+  Descriptor perform(const op::Cmpxchg& o, Anywhere) { return machine::in_two_steps(*this, o); }
+  Descriptor perform(const op::FetchUpdate& o, Anywhere) { return machine::in_two_steps(*this, o); }
   void perform(const op::Dmb&, Anywhere) { log += 'm'; }
   void perform(const op::Dsb& o, Anywhere) { log += "nNsD"[static_cast<unsigned>(o.kind)]; }
   void perform(const op::Isb&, Anywhere) { log += 'I'; }

@@ -33,16 +33,8 @@ class CountingMachine : public machine::Calls<CountingMachine> {
     ++counts.descriptor_stores;
     slot(o.slot) = o.value.bits;
   }
-  vmsa::Descriptor perform(const op::Cmpxchg& o, Anywhere) {
-    const vmsa::Descriptor old = read_once(o.slot);
-    if (old == o.expected) write_once(o.slot, o.desired);
-    return old;
-  }
-  vmsa::Descriptor perform(const op::FetchUpdate& o, Anywhere) {
-    const vmsa::Descriptor old = read_once(o.slot);
-    write_once(o.slot, op::updated(o.update, old, o.operand));
-    return old;
-  }
+  vmsa::Descriptor perform(const op::Cmpxchg& o, Anywhere) { return machine::in_two_steps(*this, o); }
+  vmsa::Descriptor perform(const op::FetchUpdate& o, Anywhere) { return machine::in_two_steps(*this, o); }
   void perform(const op::Dmb&, Anywhere) {}
   void perform(const op::Dsb& o, Anywhere) { ++counts.dsb[static_cast<unsigned>(o.kind)]; }
   void perform(const op::Isb&, Anywhere) { ++counts.isb; }

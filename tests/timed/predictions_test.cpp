@@ -13,6 +13,7 @@
 
 #include "machine/timed/profile_toml.hpp"
 #include "machine/timed/system.hpp"
+#include "report/time.hpp"
 
 namespace shootdown::scenario {
 namespace {
@@ -59,23 +60,21 @@ TEST(Predictions, WhatWasFittedFits) {
   for (const Prediction& p : all()) EXPECT_TRUE(p.fitted.empty() || p.inside()) << p.name;
 }
 
-/// Three digits, as the command writes them.
-std::string number(double x) { return x < 999.5 ? fmt::format("{:.3g}", x) : fmt::format("{:.0f}", x); }
-
 TEST(Predictions, DocsCostSaysWhatTheyAre) {
   std::ostringstream text;
   text << std::ifstream(SHOOTDOWN_SOURCE_DIR "/docs/cost.md").rdbuf();
   const std::string docs = text.str();
   std::size_t predicted = 0, missed = 0;
   for (const Prediction& p : all()) {
-    const std::string published =
-        p.published_low == p.published_high
-            ? number(p.published_low)
-            : fmt::format("{} .. {}", number(p.published_low), number(p.published_high));
+    const std::string published = p.published_low == p.published_high
+                                      ? report::readable_number(p.published_low)
+                                      : fmt::format("{} .. {}", report::readable_number(p.published_low),
+                                                    report::readable_number(p.published_high));
     const std::string row = fmt::format(
         "| `{}` | {}{} | {} | {} .. {} | {} | {} |\n", p.name, published,
-        p.unit == "1" ? std::string() : fmt::format(" {}", p.unit), number(p.ours), number(p.ours_low),
-        number(p.ours_high), p.inside() ? "inside" : "**misses**", p.fitted.empty() ? "predicted" : "fitted");
+        p.unit == "1" ? std::string() : fmt::format(" {}", p.unit), report::readable_number(p.ours),
+        report::readable_number(p.ours_low), report::readable_number(p.ours_high),
+        p.inside() ? "inside" : "**misses**", p.fitted.empty() ? "predicted" : "fitted");
     EXPECT_NE(docs.find(row), std::string::npos) << row;
     predicted += p.fitted.empty() ? 1 : 0;
     missed += p.fitted.empty() && !p.inside() ? 1 : 0;
