@@ -16,6 +16,12 @@ using shadow::Finding;
 using shadow::Harm;
 using shadow::TableAt;
 
+namespace {
+
+bool has_own_store(const World& w, unsigned cpu, PhysAddr slot) { return w.own_store(cpu, slot) != nullptr; }
+
+}  // namespace
+
 // ---- reads --------------------------------------------------------------------------------------------------
 
 /// A read returns this CPU's own youngest store; else what the word is, or, early, what it has been since the CPU's
@@ -62,7 +68,8 @@ void Stepper::remember_early(unsigned writer, PhysAddr slot, std::uint64_t befor
       for (Early& e : early)
         if (page_of(e.slot) == target && e.guard == PhysAddr{}) e.guard = slot;
     }
-    if (cpu == writer || w_.cpus[cpu].over) continue;
+    // Behind its own store, visible or not yet, a CPU reads nothing older.
+    if (cpu == writer || w_.cpus[cpu].over || has_own_store(w_, cpu, slot)) continue;
     if (ahead_ != nullptr && !ahead_->watches(w_.cpus[cpu].watched, slot)) continue;
     const auto end = std::ranges::upper_bound(early, slot, {}, &Early::slot);
     if (end != early.begin() && std::prev(end)->slot == slot && std::prev(end)->value == before) continue;
@@ -160,12 +167,6 @@ Stepper::Verdict Stepper::act(unsigned cpu, const op::DataStore& o, Outcome) {
 }
 
 // ---- atomics ------------------------------------------------------------------------------------------------
-
-namespace {
-
-bool has_own_store(const World& w, unsigned cpu, PhysAddr slot) { return w.own_store(cpu, slot) != nullptr; }
-
-}  // namespace
 
 // An atomic reads the newest value there is, behind this CPU's own earlier stores to the word; a release waits for all.
 // One that fails is a read.
@@ -285,16 +286,9 @@ Stepper::Verdict Stepper::store_visible(unsigned cpu, PhysAddr slot, Descriptor 
   Verdict violation;
   if (links.empty() && !w_.shadow.empty() && before != now)
     if (auto apart = check_still_equal(w_.shadow, w_.memory, slot)) violation = Violation{*apart, cpu};
-  // Two pages are equal when their words are and nobody has a store to either under way.
+  // As walkers see them: a store to either that is under way is judged when it becomes visible.
   auto same_contents = [&](PhysAddr a, PhysAddr b, std::uint64_t bytes) {
-    auto stored_to = [&](PhysAddr start) {
-      return std::ranges::any_of(w_.cpus, [&](const Cpu& c) {
-        return std::ranges::any_of(c.buffer, [&](const Buffered& s) {
-          return s.kind == Buffered::Kind::store && PhysRange{start, start + bytes}.contains(s.slot);
-        });
-      });
-    };
-    return a == b || (w_.memory.same(a, b, bytes) && !stored_to(a) && !stored_to(b));
+    return a == b || w_.memory.same(a, b, bytes);
   };
   for (const Link& link : links) {
     const TableAt& t = link.table;

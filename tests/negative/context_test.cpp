@@ -170,6 +170,24 @@ TEST(BreakBeforeMake, AnotherAddressWithTheSameContents) {  // N3, R_WHZWS: both
       << "writable, only clean";
 }
 
+TEST(BreakBeforeMake, EqualPagesUntilAStoreUnderWayIsVisible) {
+  auto moved = [](std::uint64_t stored, bool flushed) {
+    return verdict({[=](ModelMachine& m) {
+                      m.write_word(W::page(5) + 8, stored);
+                      if (flushed) m.write_once(W::slot(0), {}), flush(m, tlbi_of(0));
+                      m.write_once(W::slot(0), W::leaf(5, {.read_only = true}));
+                      publish(m);
+                    },
+                    reader(0)},
+                   {.attributes = {.read_only = true}, .world = [](W& w) {
+                      for (unsigned i : {0u, 5u}) w.setup.world.memory.write(W::page(i), Descriptor{42});
+                    }});
+  };
+  EXPECT_EQ(moved(0, false), "safe") << "it changes nothing";
+  EXPECT_EQ(moved(1, false), "break-before-make no-tlbi");
+  EXPECT_EQ(moved(1, true), "safe");
+}
+
 TEST(BreakBeforeMake, TheBreakMustBeFlushed) {
   auto remapped = [](void (*flush_it)(ModelMachine&)) {
     return verdict({[=](ModelMachine& m) {

@@ -65,6 +65,21 @@ TEST(EarlyRead, OneWordIsReadInOrder) {  // coRR
             "safe");
 }
 
+TEST(EarlyRead, AnOwnStoreIsReadOrWhatCameAfterIt) {  // coWR
+  const Task other = [](ModelMachine& m) { m.write_word(flag_word, 2); };
+  EXPECT_EQ(verdict({[](ModelMachine& m) {
+                       m.write_word(flag_word, 1);
+                       if (m.read_word(flag_word) == 0) m.warn("what was there before it");
+                     },
+                     other}),
+            "safe");
+  EXPECT_EQ(verdict({[](ModelMachine& m) {
+                       if (m.read_word(flag_word) == 0) m.warn("nothing is there yet");
+                     },
+                     other}),
+            "warning none");
+}
+
 TEST(EarlyRead, StoreBuffering) {  // SB
   auto both_zero = [](Between between) {
     auto task = [=](PhysAddr own, PhysAddr others, PhysAddr result) -> Task {
